@@ -9,7 +9,9 @@
 
 namespace switchyard::data {
 
-std::string Digest::text() const { return fmt::format("{:016x}{:016x}", high, low); }
+std::string Digest::text() const {
+  return fmt::format("{:016x}{:016x}", high, low);
+}
 
 Digest Digest::parse(std::string_view text) {
   Digest digest;

@@ -15,11 +15,12 @@ namespace switchyard {
 
 }  // namespace switchyard
 
-/// Always on. SWITCHYARD_CHECK(a <= b, "rows; got {} > {}", a, b) throws InternalError naming place and values.
-#define SWITCHYARD_CHECK(condition, ...)                                                              \
-  do {                                                                                                \
-    if (!(condition)) [[unlikely]]                                                                    \
-      ::switchyard::check_failed(__FILE__, __LINE__, #condition, ::fmt::format(__VA_ARGS__));         \
+/// Always on. SWITCHYARD_CHECK(a <= b, "rows; got {} > {}", a, b) throws InternalError naming place and
+/// values.
+#define SWITCHYARD_CHECK(condition, ...)                                                      \
+  do {                                                                                        \
+    if (!(condition)) [[unlikely]]                                                            \
+      ::switchyard::check_failed(__FILE__, __LINE__, #condition, ::fmt::format(__VA_ARGS__)); \
   } while (false)
 
 /// As SWITCHYARD_CHECK, but only in builds with assertions: for conditions inside hot loops.

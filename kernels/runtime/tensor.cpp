@@ -16,7 +16,8 @@ void dtype_mismatch(DType wanted, DType found) {
 }  // namespace detail
 
 Shape::Shape(std::initializer_list<std::int64_t> extents) {
-  SWITCHYARD_CHECK(extents.size() <= kMaxDims, "a shape has at most {} dims; got {}", kMaxDims, extents.size());
+  SWITCHYARD_CHECK(extents.size() <= kMaxDims, "a shape has at most {} dims; got {}", kMaxDims,
+                   extents.size());
   for (std::int64_t extent : extents) {
     SWITCHYARD_CHECK(extent >= 0, "extents are not negative; got {}", extent);
     extents_[static_cast<std::size_t>(ndim_++)] = extent;
@@ -47,7 +48,8 @@ namespace {
 // Byte offset of a pointer that may be const.
 template <typename Pointer>
 Pointer advanced(Pointer data, std::size_t bytes) {
-  using Byte = std::conditional_t<std::is_const_v<std::remove_pointer_t<Pointer>>, const std::byte, std::byte>;
+  using Byte =
+      std::conditional_t<std::is_const_v<std::remove_pointer_t<Pointer>>, const std::byte, std::byte>;
   return data == nullptr ? nullptr : static_cast<Byte*>(data) + bytes;
 }
 
@@ -94,8 +96,8 @@ template class BasicTensorView<const void*>;
 
 void check_tensor(const char* what, ConstTensorView tensor, DType dtype, const Shape& shape) {
   if (tensor.dtype() != dtype || tensor.shape() != shape) [[unlikely]]
-    throw InternalError(fmt::format("internal: {} must be {} {}; got {} {}", what, dtype_name(dtype), shape.text(),
-                                    dtype_name(tensor.dtype()), tensor.shape().text()));
+    throw InternalError(fmt::format("internal: {} must be {} {}; got {} {}", what, dtype_name(dtype),
+                                    shape.text(), dtype_name(tensor.dtype()), tensor.shape().text()));
 }
 
 }  // namespace switchyard

@@ -47,8 +47,7 @@ class BasicTensorView {
       : data_(data), shape_(shape), dtype_(dtype), device_(device) {}
   /// A mutable view is usable wherever a const one is wanted.
   template <typename Other>
-    requires std::is_convertible_v<Other, Pointer>
-  BasicTensorView(const BasicTensorView<Other>& other)
+  requires std::is_convertible_v<Other, Pointer> BasicTensorView(const BasicTensorView<Other>& other)
       : data_(other.raw()), shape_(other.shape()), dtype_(other.dtype()), device_(other.device()) {}
 
   /// False for a default-constructed view: "this optional input is absent".
