@@ -1,0 +1,23 @@
+// Strict UTF-8 (Unicode 15, table 3-7): no overlong forms, no surrogates, nothing above U+10FFFF.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace switchyard::data {
+
+/// Index of the first byte of the first ill-formed sequence; none if all is
+/// well-formed.
+std::optional<std::size_t> find_invalid_utf8(std::string_view bytes);
+
+/// `bytes` with U+FFFD for each maximal ill-formed part (Unicode 15, 3.9, "U+FFFD substitution of maximal
+/// subparts"). Adds the number of replacements to `replaced`.
+std::string replace_invalid_utf8(std::string_view bytes, std::uint64_t& replaced);
+
+/// Length of the longest prefix that does not end inside a sequence which its last bytes have begun.
+std::size_t whole_characters(std::string_view bytes);
+
+}  // namespace switchyard::data
