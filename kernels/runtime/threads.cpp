@@ -14,7 +14,7 @@
 namespace switchyard::kernels {
 
 struct Threads::Crew {
-  using Body = FunctionRef<void(std::int64_t, std::int64_t)>;
+  using Body = FunctionRef<void(int, std::int64_t, std::int64_t)>;
 
   std::mutex mutex;
   std::condition_variable work_came;
@@ -31,12 +31,12 @@ struct Threads::Crew {
 
   std::vector<std::thread> threads;
 
-  void claim() {
+  void claim(int worker) {
     while (true) {
       const std::int64_t begin = next.fetch_add(grain, std::memory_order_relaxed);
       if (begin >= items) return;
       try {
-        (*body)(begin, std::min(begin + grain, items));
+        (*body)(worker, begin, std::min(begin + grain, items));
       } catch (...) {
         const std::lock_guard lock(mutex);
         if (!failure) failure = std::current_exception();
@@ -45,7 +45,7 @@ struct Threads::Crew {
     }
   }
 
-  void serve() {
+  void serve(int worker) {
     std::uint64_t seen = 0;
     while (true) {
       {
@@ -54,7 +54,7 @@ struct Threads::Crew {
         if (stopping) return;
         seen = generation;
       }
-      claim();
+      claim(worker);
       const std::lock_guard lock(mutex);
       if (--busy == 0) work_done.notify_one();
     }
@@ -63,7 +63,7 @@ struct Threads::Crew {
 
 Threads::Threads(int count) : crew_(std::make_unique<Crew>()) {
   SWITCHYARD_CHECK(count >= 1, "a crew has at least 1 thread; got {}", count);
-  for (int t = 1; t < count; ++t) crew_->threads.emplace_back([crew = crew_.get()] { crew->serve(); });
+  for (int t = 1; t < count; ++t) crew_->threads.emplace_back([crew = crew_.get(), t] { crew->serve(t); });
 }
 
 Threads::~Threads() {
@@ -81,11 +81,17 @@ int Threads::count() const {
 
 void Threads::run(std::int64_t items, std::int64_t grain,
                   FunctionRef<void(std::int64_t, std::int64_t)> body) {
+  run_on_workers(items, grain, [&](int, std::int64_t begin, std::int64_t end) { body(begin, end); });
+}
+
+void Threads::run_on_workers(std::int64_t items, std::int64_t grain,
+                             FunctionRef<void(int, std::int64_t, std::int64_t)> body) {
   if (items <= 0) return;
   grain = std::max<std::int64_t>(grain, 1);
   Crew& crew = *crew_;
   if (crew.threads.empty() || items <= grain) {
-    for (std::int64_t begin = 0; begin < items; begin += grain) body(begin, std::min(begin + grain, items));
+    for (std::int64_t begin = 0; begin < items; begin += grain)
+      body(0, begin, std::min(begin + grain, items));
     return;
   }
   {
@@ -99,7 +105,7 @@ void Threads::run(std::int64_t items, std::int64_t grain,
     ++crew.generation;
   }
   crew.work_came.notify_all();
-  crew.claim();
+  crew.claim(0);
   std::unique_lock lock(crew.mutex);
   crew.work_done.wait(lock, [&] { return crew.busy == 0; });
   if (crew.failure) std::rethrow_exception(std::exchange(crew.failure, nullptr));

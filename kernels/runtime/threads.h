@@ -43,6 +43,11 @@ class Threads {
   /// exception thrown by a body is rethrown. Not re-entrant: a body must not call run.
   void run(std::int64_t items, std::int64_t grain, FunctionRef<void(std::int64_t, std::int64_t)> body);
 
+  /// As run, with body(worker, begin, end): `worker` in [0, count()) names the calling thread's place in the
+  /// crew, so that a body can use its own part of scratch memory. No two threads have the same one.
+  void run_on_workers(std::int64_t items, std::int64_t grain,
+                      FunctionRef<void(int, std::int64_t, std::int64_t)> body);
+
  private:
   struct Crew;
   std::unique_ptr<Crew> crew_;
