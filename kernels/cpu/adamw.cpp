@@ -1,0 +1,126 @@
+// adamw on the CPU: fp32 state, weights in fp32 or bf16. No fused multiply-adds: every operation is rounded
+// once and the same bits come out at every level.
+#include "kernels/ops/adamw.h"
+
+#include "kernels/cpu/simd.h"
+
+namespace switchyard::kernels {
+
+namespace {
+
+constexpr std::int64_t kGrain = 8192;
+
+// n gradients: the sums times `factor` in double, rounded once to fp32.
+Vec load_gradient(const std::int64_t* sums, std::int64_t n, double factor) {
+#if defined(__AVX512F__)
+  const auto low = static_cast<__mmask8>(n >= 8 ? 0xff : (1U << static_cast<unsigned>(n)) - 1U);
+  const auto high = static_cast<__mmask8>(n <= 8 ? 0 : (1U << static_cast<unsigned>(n - 8)) - 1U);
+  const __m512d factors = _mm512_set1_pd(factor);
+  const __m512d a = _mm512_mul_pd(_mm512_cvtepi64_pd(_mm512_maskz_loadu_epi64(low, sums)), factors);
+  const __m512d b =
+      _mm512_mul_pd(_mm512_cvtepi64_pd(_mm512_maskz_loadu_epi64(high, n > 8 ? sums + 8 : sums)), factors);
+  return {_mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(a)), _mm512_cvtpd_ps(b), 1)};
+#else
+  float lanes[Vec::kWidth] = {};
+  for (std::int64_t i = 0; i < n; ++i) lanes[i] = static_cast<float>(static_cast<double>(sums[i]) * factor);
+  return Vec::load(lanes);
+#endif
+}
+
+// Round to nearest even; NaN stays NaN.
+std::uint16_t bf16_bits(float value) {
+  std::uint32_t word = 0;
+  std::memcpy(&word, &value, sizeof word);
+  const std::uint32_t rounded = (word + 0x7fffU + ((word >> 16) & 1U)) >> 16;
+  const std::uint32_t quiet = (word >> 16) | 0x0040U;
+  return static_cast<std::uint16_t>((word & 0x7fffffffU) > 0x7f800000U ? quiet : rounded);
+}
+
+struct State {
+  float* master;
+  float* m;
+  float* v;
+  float* weight;       // or null
+  BFloat16* weight16;  // or null
+  const std::int64_t* sums;
+};
+
+void step_vector(const State& state, std::int64_t i, std::int64_t n, const AdamwScalars& scalars) {
+  const Vec gradient = load_gradient(state.sums + i, n, kGridUnit * scalars.gradient_scale);
+  const Vec m = Vec::broadcast(scalars.beta1) * Vec::load(state.m + i, n) +
+                Vec::broadcast(1.0F - scalars.beta1) * gradient;
+  const Vec v = Vec::broadcast(scalars.beta2) * Vec::load(state.v + i, n) +
+                Vec::broadcast(1.0F - scalars.beta2) * (gradient * gradient);
+  const Vec master = Vec::load(state.master + i, n);
+  const Vec direction =
+      m / Vec::broadcast(scalars.bias_correction1) /
+      (sqrt(v / Vec::broadcast(scalars.bias_correction2)) + Vec::broadcast(scalars.epsilon));
+  const Vec updated = master - Vec::broadcast(scalars.learning_rate) *
+                                   (direction + Vec::broadcast(scalars.weight_decay) * master);
+  m.store(state.m + i, n);
+  v.store(state.v + i, n);
+  updated.store(state.master + i, n);
+  if (state.weight != nullptr) updated.store(state.weight + i, n);
+  if (state.weight16 == nullptr) return;
+  float lanes[Vec::kWidth];
+  updated.store(lanes);
+  for (std::int64_t j = 0; j < n; ++j) state.weight16[i + j].bits = bf16_bits(lanes[j]);
+}
+
+// In eight interleaved sums and then a tree: one order at every level.
+double block_squares(const std::int64_t* sums, std::int64_t n, double factor) {
+  double lanes[8] = {};
+  std::int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    for (int j = 0; j < 8; ++j) {
+      const double value = static_cast<double>(sums[i + j]) * factor;
+      lanes[j] += value * value;
+    }
+  }
+  for (int j = 0; i + j < n; ++j) {
+    const double value = static_cast<double>(sums[i + j]) * factor;
+    lanes[j] += value * value;
+  }
+  for (int half = 4; half > 0; half /= 2)
+    for (int j = 0; j < half; ++j) lanes[j] += lanes[j + half];
+  return lanes[0];
+}
+
+}  // namespace
+
+template <>
+bool Adamw<kBackend>::sum_of_squares(Context& context, WideSum& total, ConstTensorView sums, double scale) {
+  const std::int64_t n = sums.elements();
+  const std::int64_t blocks = (n + kNormBlock - 1) / kNormBlock;
+  const auto* psums = sums.data<std::int64_t>();
+  ArenaScope scope(context.scratch());
+  auto* squares = scope.tensor(DType::f64, {blocks}).data<double>();
+  context.threads().run(blocks, 16, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t block = begin; block < end; ++block) {
+      const std::int64_t first = block * kNormBlock;
+      squares[block] =
+          block_squares(psums + first, n - first < kNormBlock ? n - first : kNormBlock, kGridUnit * scale);
+    }
+  });
+  bool fits = true;
+  for (std::int64_t block = 0; block < blocks; ++block) fits = total.add(squares[block]) && fits;
+  return fits;
+}
+
+template <>
+void Adamw<kBackend>::step(Context& context, TensorView master, TensorView m, TensorView v, TensorView weight,
+                           ConstTensorView sums, const AdamwScalars& scalars) {
+  const bool narrow = weight.present() && weight.dtype() == DType::bf16;
+  const State state{master.data<float>(),
+                    m.data<float>(),
+                    v.data<float>(),
+                    weight.present() && !narrow ? weight.data<float>() : nullptr,
+                    narrow ? weight.data<BFloat16>() : nullptr,
+                    sums.data<std::int64_t>()};
+  context.threads().run(master.elements(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; i += Vec::kWidth)
+      step_vector(state, i, end - i < Vec::kWidth ? end - i : Vec::kWidth, scalars);
+  });
+}
+
+}  // namespace switchyard::kernels
