@@ -11,8 +11,8 @@
 namespace switchyard::parallel {
 
 struct MpiOptions {
-  /// Before each collective the ranks tell each other what they enter, so that a mismatch is an error and not a
-  /// hang. Costs a small message to each peer; on by default in builds with assertions.
+  /// Before each collective the ranks tell each other what they enter, so that a mismatch is an error and not
+  /// a hang. Costs a small message to each peer; on by default in builds with assertions.
 #ifdef NDEBUG
   bool check_participation = false;
 #else
@@ -40,8 +40,8 @@ struct HostPlace {
 /// MPI from start to end: one per process. Started without a launcher it is one rank and MPI is not touched.
 class MpiWorld {
  public:
-  /// Throws UserError when Slurm started several tasks that cannot see each other, DeviceError when MPI cannot be
-  /// used from threads.
+  /// Throws UserError when Slurm started several tasks that cannot see each other, DeviceError when MPI
+  /// cannot be used from threads.
   explicit MpiWorld(const MpiOptions& options = {});
   /// Waits for all ranks and closes MPI. While an exception unwinds it does neither: use run_ranks.
   ~MpiWorld();
@@ -50,8 +50,8 @@ class MpiWorld {
 
   Communicator& communicator();
   const HostPlace& place() const;
-  /// Prints "<host> rank <r>: <cause>" to stderr, if no other rank of this host has printed its cause, and ends
-  /// all ranks; the launcher returns exit_code. May be called from any thread.
+  /// Prints "<host> rank <r>: <cause>" to stderr, if no other rank of this host has printed its cause, and
+  /// ends all ranks; the launcher returns exit_code. May be called from any thread.
   [[noreturn]] void fail(int exit_code, const std::string& cause);
 
  private:
