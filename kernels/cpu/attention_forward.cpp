@@ -1,0 +1,188 @@
+// Forward attention on the CPU, fp32. A piece is a tile of queries of one head, walking over blocks of keys.
+#include "kernels/cpu/attention_blocks.h"
+
+namespace switchyard::kernels {
+
+namespace {
+
+// Keys and values of all blocks of one (b, g), packed.
+struct PackedKeys {
+  PackedKeys(float* memory, const AttentionExtents& e, const Panels& panels)
+      : block_floats(kKeysOfBlock * (e.D + panels.padded_columns())),
+        blocks((e.S + kKeysOfBlock - 1) / kKeysOfBlock),
+        data(memory),
+        keys_floats(kKeysOfBlock * e.D) {}
+
+  float* keys(std::int64_t head, std::int64_t block) const {
+    return data + (head * blocks + block) * block_floats;
+  }
+  float* values(std::int64_t head, std::int64_t block) const { return keys(head, block) + keys_floats; }
+
+  std::int64_t block_floats;
+  std::int64_t blocks;
+  float* data;
+  std::int64_t keys_floats;
+};
+
+// The running softmax of one query.
+struct Row {
+  float largest;
+  float total;
+};
+
+// Turns n scores into weights relative to the row's largest score so far, and scales what the row has summed
+// up to now to that. `first` is for the row's first block, where nothing has been summed yet.
+void softmax_block(float* scores, std::int64_t n, float scale, bool first, Row& row, float* out,
+                   std::int64_t out_floats) {
+  const Vec scales = Vec::broadcast(scale);
+  const std::int64_t whole = n / Vec::kWidth * Vec::kWidth;
+  float largest = first ? scores[0] * scale : row.largest;
+  if (whole > 0) {
+    Vec most = Vec::broadcast(largest);
+    for (std::int64_t c = 0; c < whole; c += Vec::kWidth) {
+      const Vec s = Vec::load(scores + c) * scales;
+      s.store(scores + c);
+      most = max(most, s);
+    }
+    largest = max_lane(most);
+  }
+  for (std::int64_t c = whole; c < n; ++c) {
+    scores[c] = scores[c] * scale;
+    largest = largest > scores[c] ? largest : scores[c];
+  }
+  if (first) {
+    row.total = 0;
+  } else if (largest != row.largest) {
+    const Vec shrink = exp(Vec::broadcast(row.largest - largest));
+    row.total = row.total * max_lane(shrink);
+    for (std::int64_t d = 0; d < out_floats; d += Vec::kWidth) (Vec::load(out + d) * shrink).store(out + d);
+  }
+  row.largest = largest;
+  const Vec shift = Vec::broadcast(largest);
+  Vec total = Vec::zero();
+  for (std::int64_t c = 0; c < n; c += Vec::kWidth) {
+    const std::int64_t left = n - c < Vec::kWidth ? n - c : Vec::kWidth;
+    exp(Vec::load(scores + c, left) - shift).store(scores + c, left);
+    total = total + Vec::load(scores + c, left);
+  }
+  row.total = row.total + sum(total);
+}
+
+// out (rows, D padded) += weights * values. Row m has seen0 + m keys in this block (at most the whole block):
+// keys all rows see go through one tile, the rest row by row, so that no row touches a key it does not see.
+void add_values(float* out, const float* weights, const float* values, std::int64_t rows, std::int64_t seen0,
+                const Panels& panels) {
+  const std::int64_t shared = seen0 < 0 ? 0 : seen0 < kKeysOfBlock ? seen0 : kKeysOfBlock;
+  for (std::int64_t p = 0; p < panels.count; ++p) {
+    const std::int64_t stride = panels.stride(p);
+    const float* panel = values + panels.begin(p) * kKeysOfBlock;
+    TileCall call{out + panels.begin(p),
+                  panels.padded_columns(),
+                  stride,
+                  Start::output,
+                  weights,
+                  kKeysOfBlock,
+                  panel,
+                  stride,
+                  shared,
+                  nullptr};
+    if (shared > 0) run_tile<Left::rows>(rows, call);
+    if (shared == kKeysOfBlock) continue;
+    call.b = panel + shared * stride;
+    for (std::int64_t m = 0; m < rows; ++m) {
+      const std::int64_t seen = seen0 + m < kKeysOfBlock ? seen0 + m : kKeysOfBlock;
+      call.depth = seen - shared;
+      if (call.depth <= 0) continue;
+      call.out = out + m * panels.padded_columns() + panels.begin(p);
+      call.a = weights + m * kKeysOfBlock + shared;
+      run_tile<Left::rows>(1, call);
+    }
+  }
+}
+
+struct ForwardPass {
+  float* y;
+  float* lse;
+  const float* q;
+  float scale;
+  AttentionExtents e;
+  Panels panels;
+  PackedKeys packed;
+};
+
+// Queries [t, t + rows) of head h of sequence b; out is (kTileRows, D padded) of scratch.
+void forward_tile(const ForwardPass& f, std::int64_t b, std::int64_t h, std::int64_t t, std::int64_t rows,
+                  float* out) {
+  const AttentionExtents& e = f.e;
+  const std::int64_t width = f.panels.padded_columns();
+  const std::int64_t head = b * e.G + h / (e.H / e.G);
+  const std::int64_t first_seen = e.S - e.T + t + 1;  // keys that the first row sees
+  const std::int64_t last_seen = first_seen + rows - 1;
+  alignas(64) float scores[kTileRows * kKeysOfBlock];
+  Row state[kTileRows];
+  for (std::int64_t i = 0; i < rows * width; i += Vec::kWidth) Vec::zero().store(out + i);
+  for (std::int64_t block = 0; block * kKeysOfBlock < last_seen; ++block) {
+    const std::int64_t begin = block * kKeysOfBlock;
+    score_tile(scores, f.q + e.query(b, t, h), e.H * e.D, rows, f.packed.keys(head, block), e.D,
+               last_seen - begin);
+    for (std::int64_t m = 0; m < rows; ++m) {
+      const std::int64_t seen = first_seen + m - begin < kKeysOfBlock ? first_seen + m - begin : kKeysOfBlock;
+      if (seen > 0)
+        softmax_block(scores + m * kKeysOfBlock, seen, f.scale, block == 0, state[m], out + m * width, width);
+    }
+    add_values(out, scores, f.packed.values(head, block), rows, first_seen - begin, f.panels);
+  }
+  for (std::int64_t m = 0; m < rows; ++m) {
+    const Vec share = Vec::broadcast(1.0F / state[m].total);
+    float* y = f.y + e.query(b, t + m, h);
+    for (std::int64_t d = 0; d < e.D; d += Vec::kWidth)
+      (Vec::load(out + m * width + d) * share).store(y + d, e.D - d < Vec::kWidth ? e.D - d : Vec::kWidth);
+    f.lse[(b * e.H + h) * e.T + t + m] = state[m].largest + __builtin_logf(state[m].total);
+  }
+}
+
+void pack_keys(Threads& threads, const ForwardPass& f, const float* k, const float* v) {
+  const AttentionExtents& e = f.e;
+  threads.run(e.B * e.G * f.packed.blocks, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t index = begin; index < end; ++index) {
+      const std::int64_t head = index / f.packed.blocks;
+      const std::int64_t block = index % f.packed.blocks;
+      const std::int64_t key = block * kKeysOfBlock;
+      const std::int64_t count = e.S - key < kKeysOfBlock ? e.S - key : kKeysOfBlock;
+      const std::int64_t from = e.key(head / e.G, key, head % e.G);
+      pack_block_transposed(f.packed.keys(head, block), k + from, e.G * e.D, count, e.D);
+      pack_block(f.packed.values(head, block), v + from, e.G * e.D, count, kKeysOfBlock, f.panels);
+    }
+  });
+}
+
+}  // namespace
+
+template <>
+void Attention<kBackend>::forward(Context& context, TensorView y, TensorView lse, ConstTensorView q,
+                                  ConstTensorView k, ConstTensorView v, float scale) {
+  const AttentionExtents e(q, k);
+  const Panels panels(e.D);
+  Threads& threads = context.threads();
+  ArenaScope scratch(context.scratch());
+  const PackedKeys sizes(nullptr, e, panels);
+  auto* memory = scratch.tensor(DType::f32, {e.B * e.G, sizes.blocks, sizes.block_floats}).data<float>();
+  const ForwardPass f{
+      y.data<float>(), lse.data<float>(), q.data<float>(), scale, e, panels, PackedKeys(memory, e, panels)};
+  pack_keys(threads, f, k.data<float>(), v.data<float>());
+  const std::int64_t out_floats = kTileRows * panels.padded_columns();
+  auto* out = scratch.tensor(DType::f32, {threads.count(), out_floats}).data<float>();
+  const std::int64_t query_blocks = (e.T + kQueriesOfBlock - 1) / kQueriesOfBlock;
+  threads.run_on_workers(e.B * e.H * query_blocks, 1, [&](int worker, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t index = begin; index < end; ++index) {
+      const std::int64_t b = index / query_blocks / e.H;
+      const std::int64_t h = index / query_blocks % e.H;
+      const std::int64_t t = index % query_blocks * kQueriesOfBlock;
+      const std::int64_t stop = t + kQueriesOfBlock < e.T ? t + kQueriesOfBlock : e.T;
+      for (std::int64_t m = t; m < stop; m += kTileRows)
+        forward_tile(f, b, h, m, stop - m < kTileRows ? stop - m : kTileRows, out + worker * out_floats);
+    }
+  });
+}
+
+}  // namespace switchyard::kernels

@@ -1,0 +1,67 @@
+#include "kernels/ops/attention.h"
+
+namespace switchyard::kernels {
+
+namespace {
+
+struct Extents {
+  std::int64_t B, T, S, H, G, D;
+
+  // Pairs of a query and a key that it sees, over all heads.
+  double pairs() const {
+    const auto queries = static_cast<double>(T);
+    return static_cast<double>(B * H) * (queries * static_cast<double>(S - T) + queries * (queries + 1) / 2);
+  }
+  // Least traffic of one pass over queries (`wide` tensors of their size) and keys (`narrow`).
+  double bytes(int wide, int narrow) const {
+    return 4.0 * static_cast<double>(B * D) * static_cast<double>(wide * T * H + narrow * S * G);
+  }
+};
+
+Extents check_inputs(const char* what, ConstTensorView q, ConstTensorView k, ConstTensorView v) {
+  SWITCHYARD_CHECK(q.shape().ndim() == 4 && k.shape().ndim() == 4, "{}: q and k have 4 dims; got {} and {}",
+                   what, q.shape().text(), k.shape().text());
+  const Extents e{q.dim(0), q.dim(1), k.dim(1), q.dim(2), k.dim(2), q.dim(3)};
+  check_tensor(what, q, DType::f32, {e.B, e.T, e.H, e.D});
+  check_tensor(what, k, DType::f32, {e.B, e.S, e.G, e.D});
+  check_tensor(what, v, DType::f32, {e.B, e.S, e.G, e.D});
+  SWITCHYARD_CHECK(e.S >= e.T, "{}: there are at least as many keys as queries; got S = {} < T = {}", what,
+                   e.S, e.T);
+  SWITCHYARD_CHECK(e.D > 0 && e.G > 0 && e.H % e.G == 0,
+                   "{}: key heads divide query heads, of one width; got H = {}, G = {}, D = {}", what, e.H,
+                   e.G, e.D);
+  return e;
+}
+
+}  // namespace
+
+void attention_forward(Context& context, TensorView y, TensorView lse, ConstTensorView q, ConstTensorView k,
+                       ConstTensorView v, float scale) {
+  const Extents e = check_inputs("attention_forward: q, k, v", q, k, v);
+  check_tensor("attention_forward: y", y, DType::f32, {e.B, e.T, e.H, e.D});
+  check_tensor("attention_forward: lse", lse, DType::f32, {e.B, e.H, e.T});
+  const TraceScope trace(context.trace(), "attention_forward", 4 * static_cast<double>(e.D) * e.pairs(),
+                         e.bytes(2, 2));
+  with_backend(context,
+               [&](auto backend) { Attention<backend()>::forward(context, y, lse, q, k, v, scale); });
+}
+
+void attention_backward(Context& context, TensorView dq, TensorView dk, TensorView dv, ConstTensorView dy,
+                        ConstTensorView q, ConstTensorView k, ConstTensorView v, ConstTensorView y,
+                        ConstTensorView lse, float scale) {
+  const Extents e = check_inputs("attention_backward: q, k, v", q, k, v);
+  SWITCHYARD_CHECK(e.S == e.T, "attention_backward: as many keys as queries; got S = {}, T = {}", e.S, e.T);
+  check_tensor("attention_backward: dq", dq, DType::f32, {e.B, e.T, e.H, e.D});
+  check_tensor("attention_backward: dk", dk, DType::f32, {e.B, e.T, e.G, e.D});
+  check_tensor("attention_backward: dv", dv, DType::f32, {e.B, e.T, e.G, e.D});
+  check_tensor("attention_backward: dy", dy, DType::f32, {e.B, e.T, e.H, e.D});
+  check_tensor("attention_backward: y", y, DType::f32, {e.B, e.T, e.H, e.D});
+  check_tensor("attention_backward: lse", lse, DType::f32, {e.B, e.H, e.T});
+  const TraceScope trace(context.trace(), "attention_backward", 10 * static_cast<double>(e.D) * e.pairs(),
+                         e.bytes(4, 4));
+  with_backend(context, [&](auto backend) {
+    Attention<backend()>::backward(context, dq, dk, dv, dy, q, k, v, y, lse, scale);
+  });
+}
+
+}  // namespace switchyard::kernels
