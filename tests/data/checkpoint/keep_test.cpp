@@ -1,0 +1,307 @@
+// Retention, clearing up, the run lock, and saves in the background.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cmath>
+#include <csignal>
+#include <limits>
+#include <optional>
+
+#include "data/checkpoint/keep/retention.h"
+#include "data/checkpoint/keep/run_lock.h"
+#include "data/checkpoint/save/background_saver.h"
+#include "data/io/faulting_io.h"
+#include "data/io/real_io.h"
+#include "data/io/recording_io.h"
+#include "tests/data/checkpoint/sample.h"
+
+namespace switchyard::data {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::ThrowsMessage;
+
+void save_steps(Io& io, const std::vector<std::int64_t>& steps, const std::string& run = "sample") {
+  for (const auto step : steps) save_sample(io, "/root", {step, 1, 1, run, 1});
+}
+void break_step(RecordingIo& io, const std::string& folder) {
+  io.contents("/root/" + folder + "/part-00000.safetensors").back() ^= 1;
+}
+
+TEST(Retention, KeepsTheNewestAndTheMilestones) {
+  RecordingIo io;
+  save_steps(io, {10, 20, 30, 40, 50, 60});
+  const auto report = apply_retention(io, "/root", {2, 30, "sample", {}});
+  EXPECT_THAT(report.kept, ElementsAre(60, 50));
+  EXPECT_THAT(report.deleted, ElementsAre(40, 20, 10));
+  EXPECT_THAT(io.list("/root"), ElementsAre("step-00000030", "step-00000050", "step-00000060"));
+}
+
+TEST(Retention, DamagedCheckpointsDoNotCountAndStay) {
+  RecordingIo io;
+  save_steps(io, {1, 2, 3, 4});
+  break_step(io, "step-00000004");
+  const auto report = apply_retention(io, "/root", {2, 0, {}, {}});
+  EXPECT_THAT(report.kept, ElementsAre(3, 2));
+  EXPECT_THAT(report.deleted, ElementsAre(1));
+  ASSERT_EQ(report.rejections.size(), 1U);
+  EXPECT_THAT(report.rejections[0].text(), HasSubstr("step-00000004"));
+  break_step(io, "step-00000003");
+  EXPECT_THAT(apply_retention(io, "/root", {2, 0, {}, {}}).deleted, IsEmpty()) << "only one verifies";
+  EXPECT_EQ(io.list("/root").size(), 3U);
+}
+
+TEST(Retention, AStepVerifiedBeforeIsNotDigestedAgainButItsSizesAre) {
+  RecordingIo io;
+  save_steps(io, {1, 2});
+  FaultingIo counting(io);
+  apply_retention(counting, "/root", {2, 0, {}, {1, 2}});
+  const auto reads = std::count(counting.calls().begin(), counting.calls().end(), IoCall::read);
+  EXPECT_EQ(reads, 2) << "the two manifests";
+  io.contents("/root/step-00000002/part-00000.safetensors").pop_back();
+  EXPECT_THAT(apply_retention(io, "/root", {1, 0, {}, {1, 2}}).kept, ElementsAre(1));
+}
+
+TEST(Retention, OtherRunsAndUnreadableManifestsAreNotDeleted) {
+  RecordingIo io;
+  save_steps(io, {1}, "somebody else");
+  save_steps(io, {2, 3, 4});
+  io.contents("/root/step-00000002/manifest.json") += "x";
+  const auto report = apply_retention(io, "/root", {1, 0, "sample", {}});
+  EXPECT_THAT(report.deleted, ElementsAre(3));
+  EXPECT_EQ(report.rejections.size(), 2U);
+  EXPECT_THAT(io.list("/root"), ElementsAre("step-00000001", "step-00000002", "step-00000004"));
+}
+
+TEST(Retention, RefusesAPolicyThatKeepsNothing) {
+  RecordingIo io;
+  EXPECT_THAT(
+      [&] {
+        apply_retention(io, "/root", {0, 0, {}, {}});
+      },
+      ThrowsMessage<UserError>(HasSubstr("checkpoint.keep must be at least 1; got 0")));
+  EXPECT_THAT(
+      [&] {
+        apply_retention(io, "/root", {1, -1, {}, {}});
+      },
+      ThrowsMessage<UserError>(HasSubstr("checkpoint.keep_every must not be negative; got -1")));
+}
+
+TEST(CleanAbandoned, TakesWhatIsLeftAndNothingElse) {
+  TemporaryFolder folder;
+  RealIo io;
+  const auto root = folder.path() / "checkpoints";
+  save_sample(io, root, {1, 1, 1, "sample", 1});
+  begin_attempt(io, root, {2, "dead job/../x", "nonce", 0});
+  std::filesystem::create_directories(root / ".trash-step-00000000-retention-0" / "deep" / "deeper");
+  std::filesystem::create_directory(folder.path() / "precious");
+  write_whole_file(io, folder.path() / "precious" / "file", "x");
+  std::filesystem::create_directory_symlink(folder.path() / "precious", root / ".trash-link");
+  const RunLock lock(io, root);
+  EXPECT_THAT(clean_abandoned(io, lock), ElementsAre(".tmp-step-00000002-dead_job____x-nonce", ".trash-link",
+                                                     ".trash-step-00000000-retention-0"));
+  EXPECT_THAT(io.list(root), ElementsAre(".run.guard", "run.lock", "step-00000001"));
+  EXPECT_EQ(io.stat(folder.path() / "precious" / "file").kind, EntryKind::file) << "links are not followed";
+}
+
+TEST(RunLock, TheSecondRunIsRefusedAndToldWhoHasTheFolder) {
+  TemporaryFolder folder;
+  RealIo io;
+  {
+    const RunLock lock(io, folder.path());
+    EXPECT_THAT(
+        [&] { RunLock(io, folder.path()); },
+        ThrowsMessage<UserError>(HasSubstr("is in use by process " + std::to_string(::getpid()) + " on ")));
+    EXPECT_FALSE(lock.is_lost());
+  }
+  EXPECT_EQ(io.stat(folder.path() / "run.lock").kind, EntryKind::absent);
+  const RunLock again(io, folder.path());
+}
+
+TEST(RunLock, AKilledOwnerBlocksNobody) {
+  TemporaryFolder folder;
+  RealIo io;
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    const RunLock lock(io, folder.path());
+    ::kill(::getpid(), SIGKILL);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  ASSERT_EQ(io.stat(folder.path() / "run.lock").kind, EntryKind::file);
+  const RunLock lock(io, folder.path());
+}
+
+TEST(RunLock, AReusedProcessNumberOrAnUnreadableLockBlocksNobody) {
+  TemporaryFolder folder;
+  RealIo io;
+  LockOwner other = LockOwner::self();
+  ++other.start_ticks;
+  write_whole_file(io, folder.path() / "run.lock", other.text());
+  { const RunLock lock(io, folder.path()); }
+  write_whole_file(io, folder.path() / "run.lock", "{\"host\":");
+  { const RunLock lock(io, folder.path()); }
+  write_whole_file(io, folder.path() / "run.lock", "{}");
+  const RunLock lock(io, folder.path());
+}
+
+TEST(RunLock, AnOwnerOutOfSightIsRespectedWhileItBeatsAndReplacedWhenItStops) {
+  TemporaryFolder folder;
+  RealIo io;
+  LockOwner far = LockOwner::self();
+  far.host = "node-far-away";
+  far.boot_id = "another";
+  EXPECT_EQ(judge_owner(far, LockOwner::self()), OwnerState::out_of_sight);
+  RunLockOptions patient;
+  patient.lease = std::chrono::milliseconds(400);
+  {
+    // Lives here, looks far away to the second: its own thread beats.
+    const RunLock owner(io, folder.path(), {patient.lease, far});
+    EXPECT_THAT([&] { RunLock(io, folder.path(), patient); },
+                ThrowsMessage<UserError>(HasSubstr("on node-far-away")));
+  }
+  write_whole_file(io, folder.path() / "run.lock", far.text());
+  const auto begin = std::chrono::steady_clock::now();
+  const RunLock lock(io, folder.path(), patient);
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, patient.lease);
+}
+
+TEST(RunLock, AnOwnerThatLostItsLockFindsOut) {
+  TemporaryFolder folder;
+  RealIo io;
+  std::optional<RunLock> lock;
+  lock.emplace(io, folder.path(), RunLockOptions{std::chrono::milliseconds(60), LockOwner::self()});
+  LockOwner other = LockOwner::self();
+  other.host = "node2";
+  write_whole_file(io, folder.path() / "other", other.text());
+  io.rename(folder.path() / "other", folder.path() / "run.lock");
+  for (int i = 0; i < 500 && !lock->is_lost(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_TRUE(lock->is_lost());
+  lock.reset();
+  EXPECT_EQ(io.stat(folder.path() / "run.lock").kind, EntryKind::file) << "the other's lock stays";
+}
+
+TEST(RunLock, OfManyThatStartTogetherOneWins) {
+  TemporaryFolder folder;
+  RealIo io;
+  LockOwner dead = LockOwner::self();
+  ++dead.start_ticks;
+  write_whole_file(io, folder.path() / "run.lock", dead.text());
+  std::atomic<int> num_winners = 0, num_refused = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i)
+    threads.emplace_back([&] {
+      try {
+        const RunLock lock(io, folder.path());
+        ++num_winners;
+        while (num_winners + num_refused < 8) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      } catch (const UserError&) {
+        ++num_refused;
+      }
+    });
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(num_winners, 1);
+  EXPECT_EQ(num_refused, 7);
+}
+
+TEST(LockOwner, TextRoundTripAndGarbage) {
+  const LockOwner self = LockOwner::self();
+  EXPECT_TRUE(LockOwner::parse(self.text()).is_same(self));
+  EXPECT_FALSE(LockOwner::self().is_same(self)) << "each lock has its own nonce";
+  EXPECT_GT(self.start_ticks, 0);
+  EXPECT_EQ(judge_owner(self, self), OwnerState::alive);
+  EXPECT_THROW(LockOwner::parse("{\"host\":1}"), DataError);
+}
+
+TEST(BackgroundSaver, OneJobAtATimeAndTheNextWaits) {
+  BackgroundSaver saver;
+  std::atomic<int> num_running = 0, most_running = 0, num_done = 0;
+  for (int i = 0; i < 20; ++i) {
+    saver.start([&] {
+      most_running = std::max(most_running.load(), ++num_running);
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      --num_running;
+      ++num_done;
+    });
+    EXPECT_GE(num_done, i) << "the save before has ended";
+  }
+  saver.wait();
+  EXPECT_EQ(num_done, 20);
+  EXPECT_EQ(most_running, 1);
+  EXPECT_FALSE(saver.is_busy());
+  EXPECT_GT(saver.last_seconds(), 0.001);
+}
+
+TEST(BackgroundSaver, StartReturnsWhileTheJobRuns) {
+  BackgroundSaver saver;
+  std::atomic<bool> may_end = false;
+  saver.start([&] {
+    while (!may_end) std::this_thread::yield();
+  });
+  EXPECT_TRUE(saver.is_busy());
+  EXPECT_NO_THROW(saver.check());
+  may_end = true;
+  saver.wait();
+}
+
+TEST(BackgroundSaver, AFailureSurfacesOnceWithItsCause) {
+  BackgroundSaver saver;
+  const auto failing = [] { throw DiskError("no space in /x"); };
+  saver.start(failing);
+  EXPECT_THAT([&] { saver.wait(); }, ThrowsMessage<DiskError>("no space in /x"));
+  EXPECT_NO_THROW(saver.check());
+  saver.start(failing);
+  bool has_run = false;
+  EXPECT_THAT([&] { saver.start([&] { has_run = true; }); }, ThrowsMessage<DiskError>("no space in /x"));
+  saver.wait();
+  EXPECT_FALSE(has_run) << "the new save is not started";
+  saver.start(failing);
+  while (saver.is_busy()) std::this_thread::yield();
+  EXPECT_THROW(saver.check(), DiskError);
+}
+
+TEST(BackgroundSaver, DestructionWaitsForTheJob) {
+  std::atomic<bool> is_done = false;
+  {
+    BackgroundSaver saver;
+    saver.start([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(30));
+      is_done = true;
+    });
+  }
+  EXPECT_TRUE(is_done);
+}
+
+TEST(BackgroundSaver, SavesARealCheckpointWhileTheNextStateIsMade) {
+  RecordingIo io;
+  BackgroundSaver saver;
+  for (std::int64_t step = 1; step <= 5; ++step)
+    saver.start([&io, step] { save_sample(io, "/root", {step, 2, 1, "sample", 16}); });
+  saver.wait();
+  EXPECT_EQ(find_newest(io, "/root", {}).checkpoint->step, 5);
+}
+
+TEST(SaveInterval, FollowsYoungAndDaly) {
+  EXPECT_DOUBLE_EQ(best_save_interval_seconds(2, 10'000), 200);
+  EXPECT_DOUBLE_EQ(best_save_interval_seconds(0.5, 86'400), std::sqrt(86'400.0));
+  // It is the minimum of lost time per second: cost/t + t/(2 mtbf).
+  const auto lost = [](double t) { return 2 / t + t / (2 * 10'000.0); };
+  EXPECT_LT(lost(200), lost(190));
+  EXPECT_LT(lost(200), lost(210));
+  for (const double bad : {0.0, -1.0, std::numeric_limits<double>::infinity(), std::nan("")}) {
+    EXPECT_THROW(best_save_interval_seconds(bad, 1), UserError);
+    EXPECT_THROW(best_save_interval_seconds(1, bad), UserError);
+  }
+}
+
+}  // namespace
+}  // namespace switchyard::data
