@@ -1,6 +1,7 @@
-// Stands in for the CUDA products and attention where the program is built without CUDA.
+// Stands in for the CUDA products, attention and peak measurement where the program is built without CUDA.
 #include "kernels/ops/attention.h"
 #include "kernels/ops/grouped_linear.h"
+#include "kernels/runtime/peak.h"
 
 namespace switchyard::kernels {
 
@@ -54,6 +55,11 @@ void Attention<Backend::cuda>::backward(Context&, TensorView, TensorView, Tensor
                                         ConstTensorView, ConstTensorView, ConstTensorView, ConstTensorView,
                                         ConstTensorView, float) {
   absent("attention_backward");
+}
+
+template <>
+double Peak<Backend::cuda>::run(Context&, std::int64_t, std::int64_t) {
+  absent("measured_peak_flops");
 }
 
 }  // namespace switchyard::kernels
