@@ -67,7 +67,7 @@ StagingFolder::~StagingFolder() {
   if (!committed_) std::filesystem::remove_all(staging_, ignored);
 }
 
-void StagingFolder::commit() {
+void StagingFolder::commit(bool replace) {
   sync_path(staging_);
   const auto parent = target_.parent_path();
   if (::rename(staging_.c_str(), target_.c_str()) == 0) {
@@ -76,6 +76,9 @@ void StagingFolder::commit() {
     return;
   }
   if (errno != EEXIST && errno != ENOTEMPTY) folder_failure(target_, "rename", errno);
+  if (!replace)
+    throw UserError(fmt::format("data: the output folder must not exist yet; it appeared meanwhile ({})",
+                                target_.string()));
   const auto old = parent / fmt::format(".{}.replaced", target_.filename().string());
   std::error_code error;
   if (::renameat2(AT_FDCWD, staging_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) == 0) {

@@ -20,9 +20,10 @@ class StagingFolder {
   StagingFolder& operator=(const StagingFolder&) = delete;
 
   const std::filesystem::path& path() const { return staging_; }
-  /// Syncs and renames to the target. An existing target is swapped out in one step where the file system can
-  /// (RENAME_EXCHANGE), and its old contents are then removed. Throws DiskError.
-  void commit();
+  /// Syncs and renames to the target, which must not exist or be an empty folder unless `replace`: then it is
+  /// swapped out in one step where the file system can (RENAME_EXCHANGE), and its old contents are removed.
+  /// Throws DiskError, UserError where the target is there and must not be replaced.
+  void commit(bool replace);
 
  private:
   std::filesystem::path target_;

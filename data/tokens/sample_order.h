@@ -4,8 +4,11 @@
 // Samples are counted over the whole run; epoch e is samples [e*W, (e + 1)*W) of W windows, and goes through
 // every window once. Its order is a keyed permutation of [0, W): a balanced Feistel network of eight rounds
 // over the smallest even number of bits that holds W, walked along its cycle until it lands below W (Black
-// and Rogaway, "Ciphers with arbitrary finite domains", 2002). At most 4W values are permuted, so the walk
-// takes fewer than four steps on average.
+// and Rogaway, "Ciphers with arbitrary finite domains", 2002). Fewer than 4W values are
+// permuted (W = 1 apart), so the walk takes fewer than four steps on average.
+//
+// With mix() as in sample_order.cpp, h half of those bits and k = mix(mix(seed) ^ e), round r = 0..7 takes
+// (left, right) to (right, left ^ t), t the top h bits of mix(right ^ mix(k + 2r + 1)).
 #pragma once
 
 #include <array>

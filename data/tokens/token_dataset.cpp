@@ -11,7 +11,7 @@ namespace switchyard::data {
 
 namespace {
 
-void check_attributes(const ShardAttributes& found, const Manifest& manifest, const std::string& split,
+void check_attributes(const ShardAttributes& found, const TokenManifest& manifest, const std::string& split,
                       const std::string& file) {
   if (found.tokenizer_digest != manifest.tokenizer_digest ||
       found.tokenizer_name != manifest.tokenizer_name || found.vocab_size != manifest.vocab_size ||
@@ -33,7 +33,7 @@ void check_attributes(const ShardAttributes& found, const Manifest& manifest, co
 TokenDataset::TokenDataset(const std::filesystem::path& folder, const std::string& split,
                            const std::optional<Digest>& expected_tokenizer)
     : folder_(folder), split_(split) {
-  const Manifest manifest = read_manifest(folder);
+  const TokenManifest manifest = read_token_manifest(folder);
   if (expected_tokenizer && *expected_tokenizer != manifest.tokenizer_digest)
     throw DataError(fmt::format(
         "data: the shards must be of the model's tokenizer {}; got '{}' {} ({}): prepare the text "

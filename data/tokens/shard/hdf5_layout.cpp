@@ -96,8 +96,10 @@ class Writer {
 Handle Writer::create_file() const {
   const Handle access = made(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "setting up");
   done(H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110), "setting up");
-  done(H5Pset_alignment(access, 4096, 4096), "setting up");  // tokens begin on a page, so they map well
-  return made(H5Fcreate(path_.c_str(), H5F_ACC_EXCL, H5P_DEFAULT, access), H5Fclose, "creating");
+  done(H5Pset_alignment(access, 4096, 4096), "setting up");  // long tokens begin on a page
+  const Handle creation = made(H5Pcreate(H5P_FILE_CREATE), H5Pclose, "setting up");
+  done(H5Pset_obj_track_times(creation, false), "setting up");  // equal contents, equal bytes
+  return made(H5Fcreate(path_.c_str(), H5F_ACC_EXCL, creation, access), H5Fclose, "creating");
 }
 
 Handle Writer::create_dataset(hid_t file, const char* name, hid_t type,
@@ -108,7 +110,7 @@ Handle Writer::create_dataset(hid_t file, const char* name, hid_t type,
   done(H5Pset_layout(creation, H5D_CONTIGUOUS), "laying out");
   done(H5Pset_alloc_time(creation, H5D_ALLOC_TIME_EARLY), "laying out");
   done(H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER), "laying out");
-  done(H5Pset_obj_track_times(creation, false), "laying out");  // equal contents, equal bytes
+  done(H5Pset_obj_track_times(creation, false), "laying out");
   return made(H5Dcreate2(file, name, type, space, H5P_DEFAULT, creation, H5P_DEFAULT), H5Dclose,
               "laying out");
 }

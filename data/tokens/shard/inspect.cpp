@@ -12,7 +12,7 @@ namespace switchyard::data {
 
 namespace {
 
-const ShardEntry& entry_of(const Manifest& manifest, const std::filesystem::path& path) {
+const ShardEntry& entry_of(const TokenManifest& manifest, const std::filesystem::path& path) {
   for (const SplitEntry& split : manifest.splits)
     for (const ShardEntry& entry : split.shards)
       if (entry.file == path.filename().string()) return entry;
@@ -27,7 +27,7 @@ const ShardEntry& entry_of(const Manifest& manifest, const std::filesystem::path
 ShardReport inspect_shard(const std::filesystem::path& path, std::uint64_t text_tokens) {
   const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
   const InputFile exists(path);  // a missing shard is named as such, before its manifest is
-  const Manifest manifest = read_manifest(folder);
+  const TokenManifest manifest = read_token_manifest(folder);
   ShardReport report;
   report.path = path;
   report.entry = entry_of(manifest, path);

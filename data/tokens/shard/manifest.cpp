@@ -41,7 +41,7 @@ class ManifestParser {
  public:
   explicit ManifestParser(std::filesystem::path path) : path_(std::move(path)) {}
 
-  Manifest parse();
+  TokenManifest parse();
 
  private:
   [[noreturn]] void refuse(const std::string& rule) const {
@@ -141,7 +141,7 @@ SplitEntry ManifestParser::split(const std::string& name, const Json& shards, st
   return entry;
 }
 
-Manifest ManifestParser::parse() {
+TokenManifest ManifestParser::parse() {
   std::string contents = read_whole_file(path_, kMaxManifestBytes);
   verify_digest(contents);
   const Json document = Json::parse(contents, nullptr, /*allow_exceptions=*/false);
@@ -150,7 +150,7 @@ Manifest ManifestParser::parse() {
   if (text(document, "format", 64) != kFormat) refuse(fmt::format("'format' must be '{}'", kFormat));
   number(document, "version", kVersion, kVersion);
 
-  Manifest manifest;
+  TokenManifest manifest;
   const Json& tokenizer = member(document, "tokenizer");
   manifest.tokenizer_json = tokenizer.dump();
   manifest.tokenizer_name = text(tokenizer, "name", kMaxNameBytes);
@@ -176,7 +176,7 @@ std::uint64_t SplitEntry::documents() const {
                          [](std::uint64_t sum, const ShardEntry& shard) { return sum + shard.documents; });
 }
 
-const SplitEntry& Manifest::split(const std::string& name) const {
+const SplitEntry& TokenManifest::split(const std::string& name) const {
   std::string known;
   for (const SplitEntry& entry : splits) {
     if (entry.name == name) return entry;
@@ -188,7 +188,7 @@ const SplitEntry& Manifest::split(const std::string& name) const {
                   known, name));
 }
 
-void write_manifest(const std::filesystem::path& folder, const Manifest& manifest) {
+void write_token_manifest(const std::filesystem::path& folder, const TokenManifest& manifest) {
   Json splits = Json::object();
   for (const SplitEntry& split : manifest.splits) {
     Json shards = Json::array();
@@ -207,7 +207,7 @@ void write_manifest(const std::filesystem::path& folder, const Manifest& manifes
   write_file_atomically(folder / kManifestFile, text);
 }
 
-Manifest read_manifest(const std::filesystem::path& folder) {
+TokenManifest read_token_manifest(const std::filesystem::path& folder) {
   if (!std::filesystem::is_directory(folder))
     throw DataError(fmt::format(
         "data: a prepared folder must exist; got '{}': run `switchyard prepare TEXT... --output {}`",

@@ -23,7 +23,7 @@ struct SplitEntry {
   std::uint64_t documents() const;
 };
 
-struct Manifest {
+struct TokenManifest {
   std::string tokenizer_json;  // Tokenizer::to_json
   std::string tokenizer_name;
   Digest tokenizer_digest;
@@ -36,9 +36,9 @@ struct Manifest {
 };
 
 /// Writes manifest.json atomically; it begins with a digest of all its other bytes. Throws DiskError.
-void write_manifest(const std::filesystem::path& folder, const Manifest& manifest);
+void write_token_manifest(const std::filesystem::path& folder, const TokenManifest& manifest);
 
 /// Reads and verifies: the digest first, then every field, limit and sum. Throws DataError.
-Manifest read_manifest(const std::filesystem::path& folder);
+TokenManifest read_token_manifest(const std::filesystem::path& folder);
 
 }  // namespace switchyard::data
