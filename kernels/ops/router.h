@@ -1,8 +1,10 @@
 // Choice of experts per token and its gradients, all in fp32.
 //
 // Order: scores -> (bias, for the choice only) -> groups -> top-k -> renormalise -> scale. Ties go to the
-// lowest expert (and lowest group) index. NaN scores rank below everything, so a row always has K different
-// experts.
+// lowest expert (and lowest group) index. The key of the choice is score + bias: the softmax, the sigmoid,
+// or, for softmax_after_top_k, the logit. NaN keys rank below everything, so a row always has K different
+// experts; all weights of a row whose log-sum-exp is not finite are NaN, so that the step is seen as
+// non-finite even if the NaN was not chosen.
 #pragma once
 
 #include "kernels/runtime/backend.h"
@@ -28,9 +30,11 @@ void router_forward(Context& context, TensorView expert, TensorView weight, Tens
                     TensorView lse, ConstTensorView logits, ConstTensorView bias,
                     const RouterOptions& options);
 
-/// dlogits (N, E) is overwritten. dweight (N, K); dprobability (S, E): gradient of the balancing losses with
-/// respect to the probabilities of every row of group n / (N / S), or absent; the z-loss gradient is added
-/// where its coefficient is not 0. The choice itself has no gradient.
+/// dlogits (N, E) is overwritten. expert is the choice as router_forward gave it, before router_drop: also a
+/// dropped slot's score is part of the sum that divides the others (its dweight is 0). dweight (N, K);
+/// dprobability (S, E): gradient of the balancing losses with respect to the probabilities of every row of
+/// group n / (N / S), or absent; the z-loss gradient is added where its coefficient is not 0. The choice
+/// itself has no gradient.
 void router_backward(Context& context, TensorView dlogits, ConstTensorView dweight,
                      ConstTensorView dprobability, ConstTensorView expert, ConstTensorView weight,
                      ConstTensorView probability, ConstTensorView lse, ConstTensorView logits,
@@ -46,8 +50,7 @@ void router_statistics(Context& context, TensorView probability_sum, TensorView 
 
 /// Marks the slots that do not fit: an expert keeps `capacity` slots of these N rows; expert (N, K) of a
 /// dropped slot becomes -1. By probability: the largest weights stay (ties: the lower row); else by position:
-/// the first rows stay. Weights are not renormalised. Returns nothing; dropped slots are those with expert
-/// -1.
+/// the first rows stay. Weights are not renormalised. Keep a copy of `expert` for router_backward.
 void router_drop(Context& context, TensorView expert, ConstTensorView weight, std::int64_t experts,
                  std::int64_t capacity, bool by_probability);
 
