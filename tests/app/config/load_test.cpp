@@ -100,8 +100,8 @@ TEST(LoadConfig, ReportsAllMistakesSortedByPlace) {
   const std::string text =
       mistakes_of("train: {steps: 0}\nmodel:\n  haeds: 2\n  width: x\n", {"run.seed=-1", "nokey"});
   EXPECT_EQ(text,
-            "run.yaml:1:1: data.train: must be given; got nothing; add it: folder written by `switchyard "
-            "prepare`; must be given\n"
+            "run.yaml:1:1: data.train: must be given; got nothing; add the key: folder written by "
+            "`switchyard prepare`\n"
             "run.yaml:1:16: train.steps: must be at least 1; got 0\n"
             "run.yaml:3:3: model.haeds: is not a key of any section; did you mean heads?\n"
             "run.yaml:4:10: model.width: must be a whole number; got x\n"
