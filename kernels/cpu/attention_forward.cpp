@@ -60,10 +60,15 @@ void softmax_block(float* scores, std::int64_t n, float scale, bool first, Row& 
   row.largest = largest;
   const Vec shift = Vec::broadcast(largest);
   Vec total = Vec::zero();
-  for (std::int64_t c = 0; c < n; c += Vec::kWidth) {
-    const std::int64_t left = n - c < Vec::kWidth ? n - c : Vec::kWidth;
-    exp(Vec::load(scores + c, left) - shift).store(scores + c, left);
-    total = total + Vec::load(scores + c, left);
+  for (std::int64_t c = 0; c < whole; c += Vec::kWidth) {
+    const Vec weights = exp(Vec::load(scores + c) - shift);
+    weights.store(scores + c);
+    total = total + weights;
+  }
+  if (whole < n) {
+    exp(Vec::load(scores + whole) - shift).store(scores + whole);
+    for (std::int64_t c = n; c < whole + Vec::kWidth; ++c) scores[c] = 0;
+    total = total + Vec::load(scores + whole);
   }
   row.total = row.total + sum(total);
 }

@@ -7,8 +7,36 @@
 #include "kernels/cpu/simd.h"
 #include "kernels/ops/gradient_sum.h"
 
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 namespace switchyard::kernels {
 namespace {
+
+inline std::int64_t to_int64(float value) {
+#if defined(__SSE2__)
+  return _mm_cvtss_si64(_mm_set_ss(value));  // the compiler would call the library for llrintf
+#else
+  return __builtin_llrintf(value);
+#endif
+}
+
+#if defined(__AVX2__) && !defined(__AVX512F__)
+// To the nearest, ties to even; |values| <= 2^62. A double holds each exactly, but only 52 bits of it can be
+// read as an integer, so the upper and lower 32 bits of the result are made apart.
+inline __m256i to_int64(__m128 values) {
+  const __m256d whole =
+      _mm256_round_pd(_mm256_cvtps_pd(values), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const __m256d high = _mm256_floor_pd(_mm256_mul_pd(whole, _mm256_set1_pd(0x1p-32)));
+  const __m256d low = _mm256_fnmadd_pd(high, _mm256_set1_pd(0x1p32), whole);
+  // Added to 1.5 * 2^52, an integer stands in the lowest bits.
+  const __m256d shift = _mm256_set1_pd(0x1.8p52);
+  const __m256i high_bits = _mm256_slli_epi64(_mm256_castpd_si256(_mm256_add_pd(high, shift)), 32);
+  const __m256i low_bits = _mm256_castpd_si256(_mm256_add_pd(low, shift));
+  return _mm256_blend_epi32(low_bits, high_bits, 0xaa);
+}
+#endif
 
 /// sums[i] += round(values[i] * 2^44) for i < n. Returns how many values were NaN or beyond the limit (they
 /// add 0).
@@ -25,18 +53,35 @@ inline std::int64_t add_to_grid(std::int64_t* sums, const float* values, std::in
         n - i >= 8 ? 0xff : static_cast<__mmask8>((1U << static_cast<unsigned>(n - i)) - 1U);
     const __m256 scaled = _mm256_mul_ps(_mm256_maskz_loadu_ps(present, values + i), scale);
     const __m256 magnitude = _mm256_andnot_ps(_mm256_set1_ps(-0.0F), scaled);
-    const __mmask8 good = _mm256_mask_cmp_ps_mask(present, magnitude, bounds, _CMP_LE_OQ);
+    const __mmask8 good = _mm256_cmp_ps_mask(magnitude, bounds, _CMP_LE_OQ);
     const __m512i rounded =
         _mm512_maskz_cvt_roundps_epi64(good, scaled, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    const __m512i old = _mm512_maskz_loadu_epi64(present, sums + i);
-    _mm512_mask_storeu_epi64(sums + i, present, _mm512_add_epi64(old, rounded));
-    refused += __builtin_popcount(static_cast<unsigned>(present & ~good));
+    if (present == 0xff) {
+      _mm512_storeu_si512(sums + i, _mm512_add_epi64(_mm512_loadu_si512(sums + i), rounded));
+    } else {
+      const __m512i old = _mm512_maskz_loadu_epi64(present, sums + i);
+      _mm512_mask_storeu_epi64(sums + i, present, _mm512_add_epi64(old, rounded));
+    }
+    if (good != 0xff) [[unlikely]]
+      refused += 8 - __builtin_popcount(static_cast<unsigned>(good));
   }
 #else
+#if defined(__AVX2__)
+  for (; i + 4 <= n; i += 4) {
+    const __m128 scaled = _mm_mul_ps(_mm_loadu_ps(values + i), _mm_set1_ps(kScale));
+    const __m128 good = _mm_cmp_ps(_mm_andnot_ps(_mm_set1_ps(-0.0F), scaled), _mm_set1_ps(bound), _CMP_LE_OQ);
+    const __m256i old = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums + i));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + i),
+                        _mm256_add_epi64(old, to_int64(_mm_and_ps(scaled, good))));
+    const int kept = _mm_movemask_ps(good);
+    if (kept != 0xf) [[unlikely]]
+      refused += 4 - __builtin_popcount(static_cast<unsigned>(kept));
+  }
+#endif
   for (; i < n; ++i) {
     const float scaled = values[i] * kScale;
     if (__builtin_fabsf(scaled) <= bound) {
-      sums[i] += __builtin_llrintf(scaled);
+      sums[i] += to_int64(scaled);
     } else {
       ++refused;
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -13,23 +14,65 @@
 
 namespace switchyard::kernels {
 
+namespace {
+
+// Ops follow each other within microseconds, and waking a sleeping thread takes tens of them: who waits looks
+// for a while before it sleeps. Short, because another rank may want the core.
+constexpr std::chrono::microseconds kPatience{50};
+
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#else
+  std::this_thread::yield();
+#endif
+}
+
+template <typename Condition>
+bool happens_soon(std::chrono::microseconds patience, Condition condition) {
+  if (condition()) return true;
+  const auto start = std::chrono::steady_clock::now();
+  do {
+    for (int i = 0; i < 16; ++i) {
+      relax();
+      if (condition()) return true;
+    }
+  } while (std::chrono::steady_clock::now() - start < patience);
+  return false;
+}
+
+// Where one thread of the crew stands. The caller offers work and takes the offer back when nothing is left:
+// it never waits for a thread that has not begun.
+enum class Place : int { idle, offered, working };
+
+struct alignas(64) Worker {
+  std::atomic<Place> place{Place::idle};
+  std::thread thread;
+};
+
+}  // namespace
+
 struct Threads::Crew {
   using Body = FunctionRef<void(int, std::int64_t, std::int64_t)>;
+
+  // What the present work is; written by the caller while all are idle.
+  const Body* body = nullptr;
+  std::int64_t items = 0;
+  std::int64_t grain = 1;
+  alignas(64) std::atomic<std::int64_t> next{0};
 
   std::mutex mutex;
   std::condition_variable work_came;
   std::condition_variable work_done;
-  std::uint64_t generation = 0;  // a new value announces new work
-  bool stopping = false;
-  int busy = 0;
+  std::exception_ptr failure;  // under mutex
+  std::atomic<int> sleeping{0};
+  std::atomic<bool> caller_sleeps{false};
+  std::atomic<bool> stopping{false};
+  std::chrono::microseconds patience = kPatience;
 
-  const Body* body = nullptr;
-  std::int64_t items = 0;
-  std::int64_t grain = 1;
-  std::atomic<std::int64_t> next{0};
-  std::exception_ptr failure;
+  std::vector<Worker> workers;
 
-  std::vector<std::thread> threads;
+  explicit Crew(int count) : workers(static_cast<std::size_t>(count)) {}
 
   void claim(int worker) {
     while (true) {
@@ -45,38 +88,67 @@ struct Threads::Crew {
     }
   }
 
-  void serve(int worker) {
-    std::uint64_t seen = 0;
+  void serve(int number) {
+    std::atomic<Place>& place = workers[static_cast<std::size_t>(number) - 1].place;
+    const auto called = [&] { return place.load() == Place::offered || stopping.load(); };
     while (true) {
-      {
+      if (!happens_soon(patience, called)) {
         std::unique_lock lock(mutex);
-        work_came.wait(lock, [&] { return stopping || generation != seen; });
-        if (stopping) return;
-        seen = generation;
+        ++sleeping;
+        work_came.wait(lock, called);
+        --sleeping;
       }
-      claim(worker);
-      const std::lock_guard lock(mutex);
-      if (--busy == 0) work_done.notify_one();
+      if (stopping.load()) return;
+      Place expected = Place::offered;
+      if (!place.compare_exchange_strong(expected, Place::working)) continue;  // taken back meanwhile
+      claim(number);
+      place.store(Place::idle);
+      if (caller_sleeps.load()) {
+        const std::lock_guard lock(mutex);
+        work_done.notify_one();
+      }
+    }
+  }
+
+  void offer() {
+    for (Worker& worker : workers) worker.place.store(Place::offered);
+    if (sleeping.load() == 0) return;
+    { const std::lock_guard lock(mutex); }  // a thread between its last look and its sleep gets there first
+    work_came.notify_all();
+  }
+
+  void finish() {
+    for (Worker& worker : workers) {
+      Place expected = Place::offered;
+      if (worker.place.compare_exchange_strong(expected, Place::idle)) continue;
+      const auto idle = [&] { return worker.place.load() == Place::idle; };
+      if (happens_soon(patience, idle)) continue;
+      std::unique_lock lock(mutex);
+      caller_sleeps.store(true);
+      work_done.wait(lock, idle);
+      caller_sleeps.store(false);
     }
   }
 };
 
-Threads::Threads(int count) : crew_(std::make_unique<Crew>()) {
+Threads::Threads(int count) {
   SWITCHYARD_CHECK(count >= 1, "a crew has at least 1 thread; got {}", count);
-  for (int t = 1; t < count; ++t) crew_->threads.emplace_back([crew = crew_.get(), t] { crew->serve(t); });
+  crew_ = std::make_unique<Crew>(count - 1);
+  if (static_cast<unsigned>(count) > std::thread::hardware_concurrency()) crew_->patience = {};
+  for (int t = 1; t < count; ++t)
+    crew_->workers[static_cast<std::size_t>(t) - 1].thread =
+        std::thread([crew = crew_.get(), t] { crew->serve(t); });
 }
 
 Threads::~Threads() {
-  {
-    const std::lock_guard lock(crew_->mutex);
-    crew_->stopping = true;
-  }
+  crew_->stopping.store(true);
+  { const std::lock_guard lock(crew_->mutex); }
   crew_->work_came.notify_all();
-  for (std::thread& thread : crew_->threads) thread.join();
+  for (Worker& worker : crew_->workers) worker.thread.join();
 }
 
 int Threads::count() const {
-  return static_cast<int>(crew_->threads.size()) + 1;
+  return static_cast<int>(crew_->workers.size()) + 1;
 }
 
 void Threads::run(std::int64_t items, std::int64_t grain,
@@ -89,25 +161,19 @@ void Threads::run_on_workers(std::int64_t items, std::int64_t grain,
   if (items <= 0) return;
   grain = std::max<std::int64_t>(grain, 1);
   Crew& crew = *crew_;
-  if (crew.threads.empty() || items <= grain) {
+  if (crew.workers.empty() || items <= grain) {
     for (std::int64_t begin = 0; begin < items; begin += grain)
       body(0, begin, std::min(begin + grain, items));
     return;
   }
-  {
-    const std::lock_guard lock(crew.mutex);
-    crew.body = &body;
-    crew.items = items;
-    crew.grain = grain;
-    crew.next.store(0, std::memory_order_relaxed);
-    crew.failure = nullptr;
-    crew.busy = static_cast<int>(crew.threads.size());
-    ++crew.generation;
-  }
-  crew.work_came.notify_all();
+  crew.body = &body;
+  crew.items = items;
+  crew.grain = grain;
+  crew.next.store(0, std::memory_order_relaxed);
+  crew.offer();
   crew.claim(0);
-  std::unique_lock lock(crew.mutex);
-  crew.work_done.wait(lock, [&] { return crew.busy == 0; });
+  crew.finish();
+  const std::lock_guard lock(crew.mutex);
   if (crew.failure) std::rethrow_exception(std::exchange(crew.failure, nullptr));
 }
 

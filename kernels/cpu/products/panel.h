@@ -40,13 +40,56 @@ inline void pack_rows(float* panel, std::int64_t stride, const float* source, st
   }
 }
 
+/// to (4, kWidth) = transpose of from (kWidth, 4), rows ld_to and ld_from apart.
+inline void transpose_four(float* to, std::int64_t ld_to, const float* from, std::int64_t ld_from) {
+#if defined(__AVX2__)
+  // Lane by lane of 128 bits: row r of a lane's four rows by four columns.
+  const auto rows = [&](std::int64_t r) {
+#if defined(__AVX512F__)
+    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(from + r * ld_from));
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(from + (r + 4) * ld_from), 1);
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(from + (r + 8) * ld_from), 2);
+    return _mm512_insertf32x4(v, _mm_loadu_ps(from + (r + 12) * ld_from), 3);
+  };
+  const __m512 r0 = rows(0), r1 = rows(1), r2 = rows(2), r3 = rows(3);
+  const __m512 low01 = _mm512_unpacklo_ps(r0, r1), high01 = _mm512_unpackhi_ps(r0, r1);
+  const __m512 low23 = _mm512_unpacklo_ps(r2, r3), high23 = _mm512_unpackhi_ps(r2, r3);
+  Vec{_mm512_shuffle_ps(low01, low23, 0x44)}.store(to);
+  Vec{_mm512_shuffle_ps(low01, low23, 0xee)}.store(to + ld_to);
+  Vec{_mm512_shuffle_ps(high01, high23, 0x44)}.store(to + 2 * ld_to);
+  Vec{_mm512_shuffle_ps(high01, high23, 0xee)}.store(to + 3 * ld_to);
+#else
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(from + r * ld_from)),
+                                _mm_loadu_ps(from + (r + 4) * ld_from), 1);
+  };
+  const __m256 r0 = rows(0), r1 = rows(1), r2 = rows(2), r3 = rows(3);
+  const __m256 low01 = _mm256_unpacklo_ps(r0, r1), high01 = _mm256_unpackhi_ps(r0, r1);
+  const __m256 low23 = _mm256_unpacklo_ps(r2, r3), high23 = _mm256_unpackhi_ps(r2, r3);
+  Vec{_mm256_shuffle_ps(low01, low23, 0x44)}.store(to);
+  Vec{_mm256_shuffle_ps(low01, low23, 0xee)}.store(to + ld_to);
+  Vec{_mm256_shuffle_ps(high01, high23, 0x44)}.store(to + 2 * ld_to);
+  Vec{_mm256_shuffle_ps(high01, high23, 0xee)}.store(to + 3 * ld_to);
+#endif
+#else
+  for (std::int64_t k = 0; k < 4; ++k)
+    for (std::int64_t r = 0; r < Vec::kWidth; ++r) to[k * ld_to + r] = from[r * ld_from + k];
+#endif
+}
+
 /// panel (depth, stride) = transpose of source (width, depth), rows `ld` apart; zeros behind the width.
 inline void pack_transposed(float* panel, std::int64_t stride, const float* source, std::int64_t ld,
                             std::int64_t depth, std::int64_t width) {
+  std::int64_t c = 0;
+  for (; c + Vec::kWidth <= width; c += Vec::kWidth) {
+    std::int64_t k = 0;
+    for (; k + 4 <= depth; k += 4) transpose_four(panel + k * stride + c, stride, source + c * ld + k, ld);
+    for (; k < depth; ++k)
+      for (std::int64_t r = c; r < c + Vec::kWidth; ++r) panel[k * stride + r] = source[r * ld + k];
+  }
+  if (c == stride) return;
   for (std::int64_t k = 0; k < depth; ++k) {
-    float* to = panel + k * stride;
-    for (std::int64_t c = 0; c < width; ++c) to[c] = source[c * ld + k];
-    for (std::int64_t c = width; c < stride; ++c) to[c] = 0;
+    for (std::int64_t r = c; r < width; ++r) panel[k * stride + r] = source[r * ld + k];
+    for (std::int64_t r = width; r < stride; ++r) panel[k * stride + r] = 0;
   }
 }
 
