@@ -30,6 +30,14 @@ std::string read_line(const std::string& path) {
   return line;
 }
 
+/// The parser would turn a huge number, a fraction or a truth value into some integer.
+std::int64_t integer_at(const json& document, const char* key) {
+  const json& value = document.at(key);
+  if (!value.is_number_integer())
+    throw DataError(fmt::format("{}: '{}' must be an integer; got {}", kRunLockName, key, value.type_name()));
+  return value.get<std::int64_t>();
+}
+
 /// Empty if there is no such process.
 std::optional<std::int64_t> start_ticks_of(std::int64_t pid) {
   const std::string line = read_line(fmt::format("/proc/{}/stat", pid));
@@ -85,9 +93,12 @@ std::string LockOwner::text() const {
 LockOwner LockOwner::parse(std::string_view text) {
   const json document = parse_strict_json(text, 2, kRunLockName);
   try {
-    return {document.at("host").get<std::string>(),  document.at("boot_id").get<std::string>(),
-            document.at("pid").get<std::int64_t>(),  document.at("start_ticks").get<std::int64_t>(),
-            document.at("nonce").get<std::string>(), document.at("beat").get<std::int64_t>()};
+    return {document.at("host").get<std::string>(),
+            document.at("boot_id").get<std::string>(),
+            integer_at(document, "pid"),
+            integer_at(document, "start_ticks"),
+            document.at("nonce").get<std::string>(),
+            integer_at(document, "beat")};
   } catch (const json::exception& error) {
     throw DataError(fmt::format("{}: not a lock of ours: {}", kRunLockName, error.what()));
   }

@@ -220,6 +220,10 @@ TEST(LockOwner, TextRoundTripAndGarbage) {
   EXPECT_GT(self.start_ticks, 0);
   EXPECT_EQ(judge_owner(self, self), OwnerState::alive);
   EXPECT_THROW(LockOwner::parse("{\"host\":1}"), DataError);
+  const std::string huge =
+      "{\"host\":\"a\",\"boot_id\":\"b\",\"pid\":1,\"start_ticks\":3e88,\"nonce\":\"c\",\"beat\":3}";
+  EXPECT_THAT([&] { LockOwner::parse(huge); },
+              ThrowsMessage<DataError>(HasSubstr("'start_ticks' must be an integer")));
 }
 
 TEST(BackgroundSaver, OneJobAtATimeAndTheNextWaits) {
