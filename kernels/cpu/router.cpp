@@ -1,6 +1,7 @@
-// router on the CPU: fp32.
+// Choice, weights and gradients of the router on the CPU: fp32.
 #include "kernels/ops/router.h"
 
+#include "kernels/cpu/router_rows.h"
 #include "kernels/cpu/simd.h"
 #include "kernels/cpu/softmax.h"
 
@@ -8,37 +9,11 @@ namespace switchyard::kernels {
 
 namespace {
 
-constexpr std::int64_t kRowGrain = 16;
-constexpr std::int64_t kColumns = 16;
 constexpr float kTiny = 1e-20F;  // keeps a sum of scores away from 0
 
 std::int64_t tail(std::int64_t E, std::int64_t e) {
   return E - e < Vec::kWidth ? E - e : Vec::kWidth;
 }
-
-// NaN ranks below everything; equals do not rank above each other.
-bool ranks_above(float a, float b) {
-  return a > b || (b != b && a == a);
-}
-
-// The best `capacity` of what was offered, best first, the earlier offered first among equals.
-struct Best {
-  float* keys;
-  std::int32_t* ids;
-  std::int64_t capacity;
-  std::int64_t size = 0;
-
-  void offer(float key, std::int64_t id) {
-    if (size == capacity && !ranks_above(key, keys[size - 1])) return;
-    std::int64_t at = size < capacity ? size++ : size - 1;
-    for (; at > 0 && ranks_above(key, keys[at - 1]); --at) {
-      keys[at] = keys[at - 1];
-      ids[at] = ids[at - 1];
-    }
-    keys[at] = key;
-    ids[at] = static_cast<std::int32_t>(id);
-  }
-};
 
 // y = e^(x - shift); returns the sum. Lanes behind the row count as 0.
 float exponentials(float* y, const float* x, float shift, std::int64_t E) {
@@ -75,25 +50,12 @@ float dot(const float* a, const float* b, std::int64_t E) {
   return sum(total);
 }
 
-// Sizes and options of a call, and the memory for one row.
+// Sizes and options of a call.
 struct Problem {
   std::int64_t E;
   std::int64_t K;
   RouterOptions options;
 };
-struct RowScratch {
-  float* scores;       // (E) what the weights are made of
-  float* keys;         // (E) what the choice looks at
-  float* best;         // (2E) keys of the best so far: of the experts of a group, then of the groups
-  std::int32_t* ids;   // (2E) and who they belong to
-  std::int32_t* kept;  // (E) 1 where a group stays
-
-  static constexpr std::int64_t kFloats = 4;    // times E
-  static constexpr std::int64_t kIntegers = 3;  // times E
-  RowScratch(float* floats, std::int32_t* integers, std::int64_t E)
-      : scores(floats), keys(floats + E), best(floats + 2 * E), ids(integers), kept(integers + 2 * E) {}
-};
-
 // Marks the groups that a row may choose from.
 void keep_groups(const Problem& problem, RowScratch& scratch) {
   const std::int64_t groups = problem.options.groups;
@@ -244,62 +206,6 @@ void backward_row(float* dlogits, const BackwardRow& row, const Problem& problem
   }
 }
 
-// Runs body(row, scratch of this range) over all rows.
-template <typename Body>
-void for_rows(Context& context, std::int64_t N, std::int64_t E, Body body) {
-  const std::int64_t ranges = (N + kRowGrain - 1) / kRowGrain;
-  ArenaScope scope(context.scratch());
-  const std::int64_t floats = RowScratch::kFloats * E;
-  const std::int64_t integers = RowScratch::kIntegers * E;
-  auto* pfloats = scope.tensor(DType::f32, {ranges, floats}).data<float>();
-  auto* pintegers = scope.tensor(DType::i32, {ranges, integers}).data<std::int32_t>();
-  context.threads().run(N, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
-    const std::int64_t range = begin / kRowGrain;
-    const RowScratch scratch(pfloats + range * floats, pintegers + range * integers, E);
-    for (std::int64_t n = begin; n < end; ++n) body(n, scratch);
-  });
-}
-
-double entropy(const float* probability, std::int64_t E) {
-  double total = 0;
-  for (std::int64_t e = 0; e < E; ++e) {
-    const auto p = static_cast<double>(probability[e]);
-    if (p != 0) total -= p * __builtin_log(p);
-  }
-  return total;
-}
-
-// A number that sorts like the weight; NaN sorts below everything, -0 equals 0.
-std::uint32_t sortable(float weight) {
-  if (weight != weight) return 0;
-  const float plain = weight + 0.0F;
-  std::uint32_t bits = 0;
-  std::memcpy(&bits, &plain, sizeof bits);
-  return (bits >> 31) != 0 ? ~bits : bits | 0x80000000U;
-}
-
-std::int64_t count_from(const float* weight, const std::int32_t* slots, std::int64_t count,
-                        std::uint32_t least) {
-  std::int64_t found = 0;
-  for (std::int64_t i = 0; i < count; ++i) found += sortable(weight[slots[i]]) >= least;
-  return found;
-}
-
-// Drops all but the `capacity` largest of one expert's slots (in row order); capacity < count.
-void drop_smallest(std::int32_t* expert, const float* weight, const std::int32_t* slots, std::int64_t count,
-                   std::int64_t capacity) {
-  std::uint32_t least = 0;  // the capacity-th largest key, found bit by bit
-  for (std::uint32_t bit = 0x80000000U; capacity > 0 && bit != 0; bit >>= 1)
-    if (count_from(weight, slots, count, least | bit) >= capacity) least |= bit;
-  std::int64_t equals_kept =
-      capacity == 0 ? 0 : capacity - (least == 0xffffffffU ? 0 : count_from(weight, slots, count, least + 1));
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::uint32_t key = sortable(weight[slots[i]]);
-    if (capacity > 0 && (key > least || (key == least && equals_kept-- > 0))) continue;
-    expert[slots[i]] = -1;
-  }
-}
-
 }  // namespace
 
 template <>
@@ -343,88 +249,6 @@ void Router<kBackend>::backward(Context& context, TensorView dlogits, ConstTenso
                           pexpert + n * K,  pprobability + n * E,
                           plse[n],          plogits + n * E};
     backward_row(pdlogits + n * E, row, problem, scratch);
-  });
-}
-
-template <>
-void Router<kBackend>::statistics(Context& context, TensorView probability_sum, TensorView top_count,
-                                  TensorView load, TensorView row_sums, ConstTensorView probability,
-                                  ConstTensorView lse, ConstTensorView expert) {
-  const std::int64_t N = probability.dim(0);
-  const std::int64_t E = probability.dim(1);
-  const std::int64_t K = expert.dim(1);
-  const std::int64_t S = probability_sum.dim(0);
-  const std::int64_t run = N / S;
-  auto* psum = probability_sum.data<double>();
-  auto* ptop = top_count.data<std::int64_t>();
-  auto* pload = load.data<std::int64_t>();
-  auto* prow_sums = row_sums.data<double>();
-  const auto* pprobability = probability.data<float>();
-  const auto* plse = lse.data<float>();
-  const auto* pexpert = expert.data<std::int32_t>();
-  for (std::int64_t i = 0; i < S * E; ++i) ptop[i] = 0;
-  for (std::int64_t e = 0; e < E; ++e) pload[e] = 0;
-  for (std::int64_t slot = 0; slot < N * K; ++slot)
-    if (pexpert[slot] >= 0) ++pload[pexpert[slot]];
-
-  // Sums by column, so that each one runs over the rows in order whatever the threads.
-  const std::int64_t strips = (E + kColumns - 1) / kColumns;
-  context.threads().run(S * strips, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t item = begin; item < end; ++item) {
-      const std::int64_t s = item / strips;
-      const std::int64_t first = item % strips * kColumns;
-      const std::int64_t last = first + kColumns < E ? first + kColumns : E;
-      for (std::int64_t e = first; e < last; ++e) psum[s * E + e] = 0;
-      for (std::int64_t n = s * run; n < (s + 1) * run; ++n)
-        for (std::int64_t e = first; e < last; ++e)
-          psum[s * E + e] += static_cast<double>(pprobability[n * E + e]);
-    }
-  });
-
-  ArenaScope scope(context.scratch());
-  auto* entropies = scope.tensor(DType::f64, {N}).data<double>();
-  for_rows(context, N, E, [&](std::int64_t n, RowScratch scratch) {
-    entropies[n] = entropy(pprobability + n * E, E);
-    Best best{scratch.best, scratch.ids, K};
-    for (std::int64_t e = 0; e < E; ++e) best.offer(pprobability[n * E + e], e);
-    for (std::int64_t k = 0; k < K; ++k)
-      __atomic_fetch_add(ptop + n / run * E + best.ids[k], 1, __ATOMIC_RELAXED);
-  });
-  prow_sums[0] = 0;
-  prow_sums[1] = 0;
-  for (std::int64_t n = 0; n < N; ++n) {
-    prow_sums[0] += entropies[n];
-    prow_sums[1] += static_cast<double>(plse[n]) * static_cast<double>(plse[n]);
-  }
-}
-
-template <>
-void Router<kBackend>::drop(Context& context, TensorView expert, ConstTensorView weight, std::int64_t experts,
-                            std::int64_t capacity, bool by_probability) {
-  const std::int64_t slots = expert.elements();
-  auto* pexpert = expert.data<std::int32_t>();
-  const auto* pweight = weight.data<float>();
-  ArenaScope scope(context.scratch());
-  auto* end_of = scope.tensor(DType::i32, {experts + 1}).data<std::int32_t>();
-  auto* sorted = scope.tensor(DType::i32, {slots}).data<std::int32_t>();
-  for (std::int64_t e = 0; e <= experts; ++e) end_of[e] = 0;
-  for (std::int64_t slot = 0; slot < slots; ++slot)
-    if (pexpert[slot] >= 0) ++end_of[pexpert[slot] + 1];
-  for (std::int64_t e = 0; e < experts; ++e) end_of[e + 1] += end_of[e];
-  // end_of[e] starts as the first place of expert e and grows to the end of it.
-  for (std::int64_t slot = 0; slot < slots; ++slot)
-    if (pexpert[slot] >= 0) sorted[end_of[pexpert[slot]]++] = static_cast<std::int32_t>(slot);
-  context.threads().run(experts, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t e = begin; e < end; ++e) {
-      const std::int64_t first = e == 0 ? 0 : end_of[e - 1];
-      const std::int64_t count = end_of[e] - first;
-      if (count <= capacity) continue;
-      if (by_probability) {
-        drop_smallest(pexpert, pweight, sorted + first, count, capacity);
-      } else {
-        for (std::int64_t i = capacity; i < count; ++i) pexpert[sorted[first + i]] = -1;
-      }
-    }
   });
 }
 
