@@ -87,9 +87,15 @@ struct Vec {
   static Vec broadcast(float x) { return {_mm256_set1_ps(x)}; }
   static Vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
   /// The first n floats, zeros behind them; n in [0, kWidth].
-  static Vec load(const float* p, std::int64_t n) { return {_mm256_maskload_ps(p, mask(n))}; }
+  static Vec load(const float* p, std::int64_t n) {
+    return n == kWidth ? load(p) : Vec{_mm256_maskload_ps(p, mask(n))};
+  }
   void store(float* p) const { _mm256_storeu_ps(p, v); }
-  void store(float* p, std::int64_t n) const { _mm256_maskstore_ps(p, mask(n), v); }
+  // Whole vectors take the plain instruction: a masked store is many times slower on some processors.
+  void store(float* p, std::int64_t n) const {
+    if (n == kWidth) return store(p);
+    _mm256_maskstore_ps(p, mask(n), v);
+  }
 
   static __m256i mask(std::int64_t n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)),
@@ -148,6 +154,7 @@ struct Vec {
   static Vec load(const float* p) { return {{p[0], p[1], p[2], p[3]}}; }
   /// The first n floats, zeros behind them; n in [0, kWidth].
   static Vec load(const float* p, std::int64_t n) {
+    if (n == kWidth) return load(p);
     Vec out{};
     for (int i = 0; i < n; ++i) out.v[i] = p[i];
     return out;
@@ -156,6 +163,7 @@ struct Vec {
     for (int i = 0; i < kWidth; ++i) p[i] = v[i];
   }
   void store(float* p, std::int64_t n) const {
+    if (n == kWidth) return store(p);
     for (int i = 0; i < n; ++i) p[i] = v[i];
   }
 };
