@@ -1,13 +1,27 @@
 #include <algorithm>
 
 #include "app/commands/command.h"
+#include "app/commands/evaluate.h"
+#include "app/commands/generate.h"
 #include "app/commands/help.h"
+#include "app/commands/inspect.h"
+#include "app/commands/prepare.h"
 #include "app/commands/schema.h"
+#include "app/commands/train.h"
 
 namespace switchyard::app {
 
 std::span<const Command> command_table() {
   static constexpr Command table[] = {
+      {"prepare", "TEXT... --output DIR", "turn text into token shards with a held-out split",
+       CommandGroup::data, run_prepare},
+      {"train", "CONFIG [--set k=v]", "train a model, or resume it", CommandGroup::training, run_train},
+      {"generate", "RUN --prompt TEXT", "continue a prompt with a trained model", CommandGroup::model,
+       run_generate},
+      {"evaluate", "RUN [--data DIR]", "loss of a trained model on prepared data", CommandGroup::model,
+       run_evaluate},
+      {"inspect", "PATH [--digest]", "look into a shard, prepared folder, checkpoint or run",
+       CommandGroup::looking, run_inspect},
       {"schema", "[--markdown]", "print the JSON Schema of configuration files", CommandGroup::program,
        run_schema},
       {"help", "[COMMAND | config [SECTION]]", "explain a command or the configuration's keys",

@@ -122,9 +122,13 @@ nlohmann::ordered_json section_schema(std::string_view path, std::string_view do
 }
 
 /// '|' would end a cell of a Markdown table.
-std::string cell(std::string text) {
-  for (std::size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2) text.insert(at, "\\");
-  return text;
+std::string cell(std::string_view text) {
+  std::string result;
+  for (const char letter : text) {
+    if (letter == '|') result += '\\';
+    result += letter;
+  }
+  return result;
 }
 
 }  // namespace
@@ -182,10 +186,9 @@ std::string reference_page() {
         "|\n|---|---|---|---|---|---|\n",
         section.path, section.doc);
     for (const Option* option : options_of(section.path))
-      text +=
-          fmt::format("| `{}` | `{}` | {} | {} | {} | {} |\n", last_name(option->path), default_text(*option),
-                      cell(range_text(*option)), option->unit, cell(std::string(option->doc)),
-                      option->effect == Effect::result ? "result" : "manner");
+      text += fmt::format("| `{}` | `{}` | {} | {} | {} | {} |\n", last_name(option->path),
+                          default_text(*option), cell(range_text(*option)), option->unit, cell(option->doc),
+                          option->effect == Effect::result ? "result" : "manner");
   }
   return text;
 }

@@ -1,0 +1,120 @@
+#include "app/metrics/metrics_file.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "kernels/runtime/error.h"
+
+namespace switchyard::app {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+[[noreturn]] void fail(const std::filesystem::path& path, const char* what) {
+  throw DiskError(fmt::format("metrics: {} {}: {}; free space or set run.directory", what, path.string(),
+                              std::strerror(errno)));
+}
+
+// The history up to `resumed_step`. Lines that are not JSON are what a crash left behind.
+std::string kept_history(const std::filesystem::path& path, std::int64_t resumed_step) {
+  std::ifstream in(path);
+  std::string kept, line;
+  while (std::getline(in, line)) {
+    const Json entry = Json::parse(line, nullptr, false);
+    if (!entry.is_object() || !entry.contains("step") || !entry["step"].is_number_integer()) continue;
+    if (entry["step"].get<std::int64_t>() <= resumed_step) kept += line + "\n";
+  }
+  return kept;
+}
+
+Json layer_json(const moe::LayerSummary& layer, bool per_expert) {
+  Json json = {{"layer", layer.layer},
+               {"entropy", layer.entropy},
+               {"dropped", layer.dropped},
+               {"aux_loss", layer.aux_loss},
+               {"sequence_aux_loss", layer.sequence_aux_loss},
+               {"z_loss", layer.z_loss}};
+  if (per_expert) json["load"] = layer.load;
+  return json;
+}
+
+// JSON has no NaN: null says that there was no number.
+Json number(double value) {
+  return std::isfinite(value) ? Json(value) : Json(nullptr);
+}
+
+}  // namespace
+
+double load_ratio(const moe::StepSummary& summary) {
+  double worst = 0;
+  for (const moe::LayerSummary& layer : summary.layers) {
+    const auto total = std::accumulate(layer.load.begin(), layer.load.end(), std::int64_t{0});
+    if (total == 0) continue;
+    const auto most = *std::max_element(layer.load.begin(), layer.load.end());
+    worst = std::max(worst, static_cast<double>(most) * static_cast<double>(layer.load.size()) /
+                                static_cast<double>(total));
+  }
+  return worst;
+}
+
+MetricsFile::MetricsFile(std::filesystem::path file, std::int64_t resumed_step, bool per_expert)
+    : path_(std::move(file)), per_expert_(per_expert) {
+  const std::string history = kept_history(path_, resumed_step);
+  const std::filesystem::path fresh = path_.string() + ".new";
+  {
+    std::ofstream out(fresh, std::ios::binary | std::ios::trunc);
+    out << history;
+    out.flush();
+    if (!out) fail(fresh, "cannot write");
+  }
+  std::error_code error;
+  std::filesystem::rename(fresh, path_, error);
+  if (error) fail(path_, "cannot replace");
+  file_.reset(std::fopen(path_.c_str(), "ae"));
+  if (!file_) fail(path_, "cannot open");
+}
+
+void MetricsFile::append(const std::string& line) {
+  if (std::fwrite(line.data(), 1, line.size(), file_.get()) != line.size() || std::fflush(file_.get()) != 0)
+    fail(path_, "cannot append to");
+}
+
+void MetricsFile::write(const StepRecord& record) {
+  Json json = {{"step", record.step},
+               {"tokens", record.tokens},
+               {"loss", number(record.summary.loss)},
+               {"auxiliary_loss", number(record.summary.auxiliary_loss())},
+               {"gradient_norm", number(record.gradient_norm)},
+               {"clip_factor", number(record.clip_factor)},
+               {"learning_rate", record.learning_rate},
+               {"skipped", record.skipped},
+               {"load_ratio", load_ratio(record.summary)},
+               {"seconds", record.seconds},
+               {"loader_wait_seconds", record.loader_wait_seconds},
+               {"tokens_per_second", record.tokens_per_second},
+               {"flops_per_second", record.flops_per_second},
+               {"utilisation", record.utilisation}};
+  Json layers = Json::array();
+  for (const moe::LayerSummary& layer : record.summary.layers)
+    layers.push_back(layer_json(layer, per_expert_));
+  json["layers"] = std::move(layers);
+  append(json.dump() + "\n");
+}
+
+void MetricsFile::write(const EvaluationRecord& record) {
+  const Json json = {{"step", record.step},
+                     {"validation_loss", number(record.loss)},
+                     {"validation_perplexity", number(record.perplexity)},
+                     {"validation_tokens", record.tokens},
+                     {"validation_seconds", record.seconds}};
+  append(json.dump() + "\n");
+}
+
+}  // namespace switchyard::app

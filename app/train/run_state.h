@@ -1,0 +1,45 @@
+// What a checkpoint says beside its tensors, and loading one into a model on any layout.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "app/config/config.h"
+#include "data/checkpoint/format/manifest.h"
+#include "data/io/io.h"
+#include "data/tokens/token_dataset.h"
+#include "moe/model/state.h"
+
+namespace switchyard::app {
+
+struct RunState {
+  std::int64_t step = 0;     ///< steps done
+  std::int64_t samples = 0;  ///< sequences used: the data position
+  std::int64_t updates = 0;  ///< steps that moved the weights
+  std::int64_t seed = 0;
+  std::int64_t sequence_length = 0;
+  std::int64_t global_batch = 0;
+  std::string data_digest;
+  std::string tokenizer;  ///< JSON, so that a checkpoint can read and write text by itself
+};
+
+/// The state of a run that has not started.
+RunState initial_state(const Config& config, const data::TokenDataset& data);
+
+data::State to_manifest(const RunState& state, const Config& config);
+/// Throws CheckpointError naming a key that is missing or of the wrong type.
+RunState from_manifest(const data::Manifest& manifest);
+/// Keys that decide how training goes on: they enter the checkpoint's digest.
+std::vector<std::string> continuation_keys();
+
+/// Throws UserError unless a run of `config` on data of `data_digest` can go on from `state`; names the key.
+void check_can_resume(const RunState& state, const Config& config, const std::string& data_digest);
+
+/// Fills the slices from a checkpoint. Throws CheckpointError naming a tensor that is missing or of another
+/// shape.
+void load_slices(data::Io& io, const std::filesystem::path& checkpoint,
+                 const std::vector<moe::StateSlice>& slices);
+
+}  // namespace switchyard::app

@@ -1,0 +1,67 @@
+// The training loop.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "app/config/config.h"
+#include "app/metrics/metrics_file.h"
+#include "app/metrics/step_record.h"
+#include "app/terminal/progress.h"
+#include "app/train/checkpointer.h"
+#include "app/train/run_folder.h"
+#include "app/train/session.h"
+#include "app/train/stop.h"
+#include "parallel/communicators/communicator.h"
+
+namespace switchyard::app {
+
+struct TrainOptions {
+  bool fresh = false;  ///< start over: checkpoints and metrics of an earlier run are deleted
+  bool quiet = false;  ///< no step lines or progress bar (tests, verify)
+  int ranks_on_host = 1;
+};
+
+/// Runs or resumes a training run on this rank. Collective. Returns kExitDone, or kExitResumable when a
+/// signal or the time limit stopped it with a checkpoint written. Throws Error.
+int run_training(const Config& config, parallel::Communicator& world, const TrainOptions& options);
+
+class Trainer {
+ public:
+  Trainer(Session& session, data::Io& io, const TrainOptions& options);
+  int run();
+
+ private:
+  enum class Stop : std::int64_t { none, time_limit, signal };
+
+  void resume_or_start();
+  StepRecord train_step();
+  StepRecord describe_step(const moe::StepSummary& summary, const moe::UpdateReport& update, double seconds,
+                           double wait_seconds);
+  void report(const StepRecord& record);
+  void evaluate();
+  void save();
+  void save_if_due();
+  Stop agreed_stop(double step_seconds);
+  int finish(Stop stop);
+  bool is_first_rank() { return session_.world().rank() == 0; }
+  std::int64_t steps() const { return session_.config().train.steps; }
+
+  Session& session_;
+  data::Io& io_;
+  TrainOptions options_;
+  RunFolder folder_;
+  RunState state_;
+  Checkpointer checkpointer_;
+  std::unique_ptr<data::BatchLoader> loader_;
+  std::unique_ptr<MetricsFile> metrics_;  // rank 0
+  std::unique_ptr<Progress> progress_;    // rank 0, on a terminal
+  moe::StepTotals totals_;
+  Deadline deadline_;
+  double flops_per_token_ = 0;
+  double peak_flops_ = 0;  // over all ranks
+  double smoothed_step_seconds_ = 0;
+  std::int64_t last_evaluated_step_ = -1;
+};
+
+}  // namespace switchyard::app

@@ -1,0 +1,152 @@
+#include "moe/layers/attention.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "kernels/ops/attention.h"
+#include "kernels/ops/elementwise.h"
+#include "kernels/ops/linear.h"
+#include "kernels/ops/rms_norm.h"
+#include "kernels/ops/rope.h"
+
+namespace switchyard::moe {
+
+namespace {
+
+using kernels::ArenaScope;
+using kernels::Write;
+
+ConstTensorView bias_of(const Parameter* bias) {
+  return bias == nullptr ? ConstTensorView() : bias->weight;
+}
+
+// Rows over which qk-norm takes its statistics: one per head, or one for the full width.
+ConstTensorView norm_rows(ConstTensorView x, const Parameter& weight) {
+  const std::int64_t width = weight.elements();
+  return x.reshaped({x.elements() / width, width});
+}
+TensorView norm_rows(TensorView x, const Parameter& weight) {
+  const std::int64_t width = weight.elements();
+  return x.reshaped({x.elements() / width, width});
+}
+
+// x (N, width) = normed * weight^T + bias, then qk-norm where the model has it. `raw` and `rstd` are set if
+// so.
+TensorView project(LayerContext& layer, ConstTensorView normed, const Parameter& weight,
+                   const Parameter* bias, const Parameter* norm, TensorView& raw, TensorView& rstd) {
+  const Shape shape = {normed.dim(0), weight.weight.dim(0)};
+  const TensorView x = layer.activations.tensor(DType::f32, shape);
+  if (norm == nullptr) {
+    kernels::linear_forward(layer.kernels, x, normed, weight.weight, bias_of(bias));
+    return x;
+  }
+  raw = layer.activations.tensor(DType::f32, shape);
+  kernels::linear_forward(layer.kernels, raw, normed, weight.weight, bias_of(bias));
+  rstd = layer.activations.tensor(DType::f32, {x.elements() / norm->elements()});
+  kernels::rms_norm_forward(layer.kernels, norm_rows(x, *norm), rstd, norm_rows(raw, *norm), norm->weight,
+                            static_cast<float>(layer.config.norm_epsilon));
+  return x;
+}
+
+// Gradient of one projection: dx (N, width) is the gradient of its output; adds to dnormed and to the
+// parameters.
+void project_backward(LayerContext& layer, TensorView dnormed, TensorView dx, ConstTensorView normed,
+                      const Parameter& weight, const Parameter* bias, const Parameter* norm,
+                      ConstTensorView raw, ConstTensorView rstd, Write write) {
+  if (norm != nullptr)
+    kernels::rms_norm_backward(layer.kernels, norm_rows(dx, *norm), norm->gradient,
+                               norm_rows(ConstTensorView(dx), *norm), norm_rows(raw, *norm), norm->weight,
+                               rstd, {});
+  kernels::linear_backward_data(layer.kernels, dnormed, dx, weight.weight, write);
+  kernels::linear_backward_weight(layer.kernels, weight.gradient, dx, normed);
+  if (bias != nullptr) kernels::linear_backward_bias(layer.kernels, bias->gradient, dx);
+}
+
+float score_scale(const ModelConfig& config) {
+  return static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_width(config))));
+}
+
+void append_to_cache(KvCache& cache, ConstTensorView k, ConstTensorView v) {
+  const std::int64_t rows = k.dim(0);
+  std::memcpy(cache.k.rows(cache.length, rows).raw(), k.raw(), k.bytes());
+  std::memcpy(cache.v.rows(cache.length, rows).raw(), v.raw(), v.bytes());
+  cache.length += rows;
+}
+
+}  // namespace
+
+void attention_forward(LayerContext& layer, const AttentionParameters& parameters, TensorView y,
+                       ConstTensorView x, AttentionSaved& saved, KvCache* cache) {
+  const auto [B, T] = layer.unit;
+  const std::int64_t N = layer.unit.N(), C = layer.config.width, D = head_width(layer.config);
+  const std::int64_t H = layer.config.heads, G = layer.config.kv_heads;
+  kernels::Arena& arena = layer.activations;
+
+  saved.normed = arena.tensor(DType::f32, {N, C});
+  saved.rstd = arena.tensor(DType::f32, {N});
+  kernels::rms_norm_forward(layer.kernels, saved.normed, saved.rstd, x, parameters.norm->weight,
+                            static_cast<float>(layer.config.norm_epsilon));
+  saved.q = project(layer, saved.normed, *parameters.q, parameters.q_bias, parameters.q_norm, saved.q_raw,
+                    saved.q_rstd);
+  saved.k = project(layer, saved.normed, *parameters.k, parameters.k_bias, parameters.k_norm, saved.k_raw,
+                    saved.k_rstd);
+  TensorView none;
+  saved.v = project(layer, saved.normed, *parameters.v, parameters.v_bias, nullptr, none, none);
+
+  const std::int64_t first_position = cache == nullptr ? 0 : cache->length;
+  kernels::rope_forward(layer.kernels, saved.q.reshaped({B, T, H, D}), layer.rope_cosine, layer.rope_sine,
+                        first_position);
+  kernels::rope_forward(layer.kernels, saved.k.reshaped({B, T, G, D}), layer.rope_cosine, layer.rope_sine,
+                        first_position);
+
+  ConstTensorView keys = saved.k, values = saved.v;
+  std::int64_t S = T;
+  if (cache != nullptr) {
+    append_to_cache(*cache, saved.k, saved.v);
+    S = cache->length;
+    keys = cache->k.rows(0, S);
+    values = cache->v.rows(0, S);
+  }
+  saved.mixed = arena.tensor(DType::f32, {N, H * D});
+  saved.lse = arena.tensor(DType::f32, {B, H, T});
+  kernels::attention_forward(layer.kernels, saved.mixed.reshaped({B, T, H, D}), saved.lse,
+                             saved.q.reshaped({B, T, H, D}), keys.reshaped({B, S, G, D}),
+                             values.reshaped({B, S, G, D}), score_scale(layer.config));
+  kernels::linear_forward(layer.kernels, y, saved.mixed, parameters.output->weight, {});
+  kernels::add(layer.kernels, y, x, y);
+}
+
+void attention_backward(LayerContext& layer, const AttentionParameters& parameters, TensorView dx,
+                        ConstTensorView dy, ConstTensorView x, const AttentionSaved& saved) {
+  const auto [B, T] = layer.unit;
+  const std::int64_t N = layer.unit.N(), C = layer.config.width, D = head_width(layer.config);
+  const std::int64_t H = layer.config.heads, G = layer.config.kv_heads;
+  ArenaScope scratch(layer.activations);
+
+  const TensorView dmixed = scratch.tensor(DType::f32, {N, H * D});
+  kernels::linear_backward_data(layer.kernels, dmixed, dy, parameters.output->weight, Write::overwrite);
+  kernels::linear_backward_weight(layer.kernels, parameters.output->gradient, dy, saved.mixed);
+
+  const TensorView dq = scratch.tensor(DType::f32, {N, H * D});
+  const TensorView dk = scratch.tensor(DType::f32, {N, G * D});
+  const TensorView dv = scratch.tensor(DType::f32, {N, G * D});
+  kernels::attention_backward(layer.kernels, dq.reshaped({B, T, H, D}), dk.reshaped({B, T, G, D}),
+                              dv.reshaped({B, T, G, D}), dmixed.reshaped({B, T, H, D}),
+                              saved.q.reshaped({B, T, H, D}), saved.k.reshaped({B, T, G, D}),
+                              saved.v.reshaped({B, T, G, D}), saved.mixed.reshaped({B, T, H, D}), saved.lse,
+                              score_scale(layer.config));
+  kernels::rope_backward(layer.kernels, dq.reshaped({B, T, H, D}), layer.rope_cosine, layer.rope_sine, 0);
+  kernels::rope_backward(layer.kernels, dk.reshaped({B, T, G, D}), layer.rope_cosine, layer.rope_sine, 0);
+
+  const TensorView dnormed = scratch.tensor(DType::f32, {N, C});
+  project_backward(layer, dnormed, dq, saved.normed, *parameters.q, parameters.q_bias, parameters.q_norm,
+                   saved.q_raw, saved.q_rstd, Write::overwrite);
+  project_backward(layer, dnormed, dk, saved.normed, *parameters.k, parameters.k_bias, parameters.k_norm,
+                   saved.k_raw, saved.k_rstd, Write::add);
+  project_backward(layer, dnormed, dv, saved.normed, *parameters.v, parameters.v_bias, nullptr, {}, {},
+                   Write::add);
+  kernels::rms_norm_backward(layer.kernels, dx, parameters.norm->gradient, dnormed, x,
+                             parameters.norm->weight, saved.rstd, dy);
+}
+
+}  // namespace switchyard::moe

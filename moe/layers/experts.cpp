@@ -1,0 +1,100 @@
+#include "moe/layers/experts.h"
+
+#include "kernels/ops/grouped_linear.h"
+#include "kernels/ops/swiglu.h"
+
+namespace switchyard::moe {
+
+namespace {
+
+using parallel::ExchangePlan;
+
+// Memory for the rows of one round, for an exchange that has somewhere else to put them.
+TensorView round_buffer(kernels::Arena& arena, const ExchangePlan& plan, std::int64_t C) {
+  return plan.ranks() == 1 ? TensorView() : arena.tensor(DType::f32, {plan.largest_round(), C});
+}
+
+struct Hidden {
+  TensorView gate_up;  // (M, 2F)
+  TensorView hidden;   // (M, F)
+};
+
+Hidden hidden_forward(LayerContext& layer, kernels::Arena& arena, const ExpertParameters& parameters,
+                      ConstTensorView rows, ConstTensorView segments) {
+  const std::int64_t M = rows.dim(0), F = parameters.down->weight.dim(2);
+  const Hidden result = {arena.tensor(DType::f32, {M, 2 * F}), arena.tensor(DType::f32, {M, F})};
+  kernels::grouped_linear_forward(layer.kernels, result.gate_up, rows, parameters.gate_up->weight, segments);
+  kernels::swiglu_forward(layer.kernels, result.hidden, result.gate_up);
+  return result;
+}
+
+}  // namespace
+
+void experts_forward(LayerContext& layer, parallel::RowExchange& exchange, const ExpertParameters& parameters,
+                     TensorView returned, TensorView sorted, ConstTensorView count, ExpertsSaved& saved) {
+  const std::int64_t C = sorted.dim(1);
+  saved.plan.emplace(exchange.plan(count));
+  const ExchangePlan& plan = *saved.plan;
+  kernels::Arena& arena = layer.activations;
+  const bool keeps = plan.rounds() == 1;
+  TensorView buffer;
+  if (keeps) buffer = round_buffer(arena, plan, C);
+  for (int round = 0; round < plan.rounds(); ++round) {
+    // What is kept goes below the scope, everything else above it.
+    if (keeps) {
+      saved.rows = exchange.received(plan, round, sorted, buffer);
+      exchange.dispatch(plan, round, saved.rows, sorted);
+      const Hidden hidden = hidden_forward(layer, arena, parameters, saved.rows, plan.segments(round));
+      saved.gate_up = hidden.gate_up;
+      saved.hidden = hidden.hidden;
+    }
+    kernels::ArenaScope scope(arena);
+    TensorView hidden = saved.hidden;
+    if (!keeps) {
+      const TensorView rows = exchange.received(plan, round, sorted, round_buffer(arena, plan, C));
+      exchange.dispatch(plan, round, rows, sorted);
+      hidden = hidden_forward(layer, arena, parameters, rows, plan.segments(round)).hidden;
+    }
+    const TensorView results = exchange.received(plan, round, returned, round_buffer(arena, plan, C));
+    kernels::grouped_linear_forward(layer.kernels, results, hidden, parameters.down->weight,
+                                    plan.segments(round));
+    exchange.combine(plan, round, returned, results);
+  }
+}
+
+void experts_backward(LayerContext& layer, parallel::RowExchange& exchange,
+                      const ExpertParameters& parameters, TensorView dsorted, TensorView dreturned,
+                      TensorView sorted, const ExpertsSaved& saved) {
+  const std::int64_t C = sorted.dim(1), F = parameters.down->weight.dim(2);
+  const ExchangePlan& plan = *saved.plan;
+  kernels::Arena& arena = layer.activations;
+  for (int round = 0; round < plan.rounds(); ++round) {
+    kernels::ArenaScope scope(arena);
+    const ConstTensorView segments = plan.segments(round);
+    TensorView rows = saved.rows;
+    Hidden kept = {saved.gate_up, saved.hidden};
+    if (plan.rounds() > 1) {
+      rows = exchange.received(plan, round, sorted, round_buffer(arena, plan, C));
+      exchange.dispatch(plan, round, rows, sorted);
+      kept = hidden_forward(layer, arena, parameters, rows, segments);
+    }
+    const std::int64_t M = rows.dim(0);
+    const TensorView dresults = exchange.received(plan, round, dreturned, round_buffer(arena, plan, C));
+    exchange.dispatch(plan, round, dresults, dreturned);
+    kernels::grouped_linear_backward_weight(layer.kernels, parameters.down->gradient, dresults, kept.hidden,
+                                            segments);
+    const TensorView dhidden = arena.tensor(DType::f32, {M, F});
+    const TensorView dgate_up = arena.tensor(DType::f32, {M, 2 * F});
+    kernels::grouped_linear_backward_data(layer.kernels, dhidden, dresults, parameters.down->weight,
+                                          segments);
+    kernels::swiglu_backward(layer.kernels, dgate_up, dhidden, kept.gate_up);
+    kernels::grouped_linear_backward_weight(layer.kernels, parameters.gate_up->gradient, dgate_up, rows,
+                                            segments);
+    const TensorView drows = exchange.received(plan, round, dsorted, round_buffer(arena, plan, C));
+    kernels::grouped_linear_backward_data(layer.kernels, drows, dgate_up, parameters.gate_up->weight,
+                                          segments);
+    exchange.combine(plan, round, dsorted, drows);
+  }
+}
+
+}  // namespace switchyard::moe

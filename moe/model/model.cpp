@@ -1,0 +1,165 @@
+#include "moe/model/model.h"
+
+#include <algorithm>
+
+#include "kernels/ops/embedding.h"
+#include "kernels/ops/rope.h"
+
+namespace switchyard::moe {
+
+namespace {
+
+// Greatest number of blocks that one step adds to an element: every unit brings its rows in blocks; qk-norm
+// per head sees each row once per head; a tied head and embedding add to the same element.
+std::int64_t gradient_additions(const ModelConfig& config, const ModelLimits& limits) {
+  const std::int64_t rows = limits.rows_per_unit * std::max<std::int64_t>(config.heads, 1);
+  const std::int64_t blocks = (rows + kernels::kGradientBlockRows - 1) / kernels::kGradientBlockRows;
+  return 2 * std::max<std::int64_t>(blocks, 1) * std::max<std::int64_t>(limits.units_per_step, 1);
+}
+
+std::vector<std::int64_t> moe_layers_of(const ModelConfig& config) {
+  std::vector<std::int64_t> layers;
+  for (std::int64_t l = 0; l < config.layers; ++l)
+    if (is_moe_layer(config, l)) layers.push_back(l);
+  return layers;
+}
+
+}  // namespace
+
+Model::Model(kernels::Context& context, const ModelConfig& config, parallel::Mesh& mesh,
+             const ModelLimits& limits, std::uint64_t seed)
+    : config_(config),
+      limits_(limits),
+      dense_(parameter_specs(config), false, 0, 1, mesh.data(), gradient_additions(config, limits)),
+      experts_(parameter_specs(config), true, mesh.expert_coordinate(), mesh.layout().expert_axis(),
+               mesh.replicas(), gradient_additions(config, limits)),
+      moe_layers_(moe_layers_of(config)),
+      rope_cosine_(DType::f32, {limits.max_positions, head_width(config) / 2}),
+      rope_sine_(DType::f32, {limits.max_positions, head_width(config) / 2}) {
+  kernels::rope_tables(rope_cosine_, rope_sine_, config.rope_theta);
+  initialize(context, dense_, config_, seed);
+  initialize(context, experts_, config_, seed);
+  if (config_.moe.bias_balancing)
+    for (std::size_t m = 0; m < moe_layers_.size(); ++m)
+      balancing_.emplace_back(DType::f32, Shape{config_.moe.experts});
+  for (std::int64_t l = 0; l < config_.layers; ++l) blocks_.push_back(block_parameters(l));
+  embedding_ = find("embedding.weight");
+  head_ = {find("final_norm.weight"), config_.tied_head ? embedding_ : find("head.weight")};
+  exchange_ =
+      std::make_unique<parallel::RowExchange>(mesh.expert(), config_.moe.experts, limits.exchange_rows);
+}
+
+const Parameter* Model::find(const std::string& name) {
+  return dense_.holds(name) ? &dense_.find(name) : &experts_.find(name);
+}
+
+BlockParameters Model::block_parameters(std::int64_t l) {
+  const std::string layer = fmt::format("layers.{}.", l);
+  BlockParameters block;
+  AttentionParameters& attention = block.attention;
+  attention.norm = find(layer + "attention_norm.weight");
+  attention.q = find(layer + "attention.q.weight");
+  attention.k = find(layer + "attention.k.weight");
+  attention.v = find(layer + "attention.v.weight");
+  if (config_.attention_bias) {
+    attention.q_bias = find(layer + "attention.q.bias");
+    attention.k_bias = find(layer + "attention.k.bias");
+    attention.v_bias = find(layer + "attention.v.bias");
+  }
+  if (config_.qk_norm != QkNorm::none) {
+    attention.q_norm = find(layer + "attention.q_norm.weight");
+    attention.k_norm = find(layer + "attention.k_norm.weight");
+  }
+  attention.output = find(layer + "attention.output.weight");
+  block.mlp_norm = find(layer + "mlp_norm.weight");
+  block.is_moe = is_moe_layer(config_, l);
+  if (!block.is_moe) {
+    block.mlp = {find(layer + "mlp.gate_up.weight"), find(layer + "mlp.down.weight")};
+    return block;
+  }
+  block.moe.router = find(layer + "moe.router.weight");
+  block.moe.experts = {find(layer + "moe.experts.gate_up.weight"), find(layer + "moe.experts.down.weight")};
+  if (config_.moe.shared_experts > 0) {
+    block.moe.shared = {find(layer + "moe.shared.gate_up.weight"), find(layer + "moe.shared.down.weight")};
+    if (config_.moe.shared_expert_gate) block.moe.shared_gate = find(layer + "moe.shared_gate.weight");
+  }
+  if (!balancing_.empty()) {
+    const auto index = std::find(moe_layers_.begin(), moe_layers_.end(), l) - moe_layers_.begin();
+    block.balancing_bias = balancing_[static_cast<std::size_t>(index)];
+  }
+  return block;
+}
+
+LayerContext Model::layer_context(kernels::Context& context, UnitShape unit) {
+  return {context, activations_, config_, unit, rope_cosine_, rope_sine_};
+}
+
+std::vector<TensorView> Model::balancing_biases() const {
+  return {balancing_.begin(), balancing_.end()};
+}
+
+void Model::clear_gradients() {
+  dense_.sums().zero();
+  experts_.sums().zero();
+}
+
+TensorView Model::embed(LayerContext& layer, const UnitInput& input) {
+  const std::int64_t N = layer.unit.N();
+  const TensorView x = layer.activations.tensor(DType::f32, {N, config_.width});
+  kernels::embedding_forward(layer.kernels, x, input.tokens.reshaped({N}), embedding_->weight);
+  return x;
+}
+
+TensorView Model::forward_blocks(LayerContext& layer, TensorView x, std::vector<BlockSaved>& saved,
+                                 UnitResult& result, Recompute recompute) {
+  for (std::size_t l = 0; l < blocks_.size(); ++l) {
+    const TensorView y = layer.activations.tensor(DType::f32, x.shape());
+    RoutingStatistics statistics;
+    block_forward(layer, *exchange_, blocks_[l], y, x, saved[l], statistics, recompute);
+    if (blocks_[l].is_moe) result.routing.push_back(std::move(statistics));
+    x = y;
+  }
+  return x;
+}
+
+UnitResult Model::train_unit(kernels::Context& context, const UnitInput& input, Recompute recompute) {
+  LayerContext layer = layer_context(context, {input.tokens.dim(0), input.tokens.dim(1)});
+  kernels::ArenaScope scope(activations_);
+  UnitResult result;
+  std::vector<BlockSaved> saved(blocks_.size());
+  const TensorView x = forward_blocks(layer, embed(layer, input), saved, result, recompute);
+  const TensorView dx = scope.tensor(DType::f32, x.shape());
+  result.loss = head_loss_and_gradient(layer, head_, dx, x, input.targets.reshaped({layer.unit.N()}));
+  for (std::size_t l = blocks_.size(); l-- > 0;)
+    block_backward(layer, *exchange_, blocks_[l], dx, dx, saved[l], recompute);
+  kernels::embedding_backward(context, embedding_->gradient, dx, input.tokens.reshaped({layer.unit.N()}));
+  return result;
+}
+
+UnitResult Model::evaluate_unit(kernels::Context& context, const UnitInput& input) {
+  LayerContext layer = layer_context(context, {input.tokens.dim(0), input.tokens.dim(1)});
+  kernels::ArenaScope scope(activations_);
+  UnitResult result;
+  std::vector<BlockSaved> saved(blocks_.size());
+  const TensorView x = forward_blocks(layer, embed(layer, input), saved, result, Recompute::block);
+  result.loss = head_loss(layer, head_, x, input.targets.reshaped({layer.unit.N()}));
+  return result;
+}
+
+void Model::decode(kernels::Context& context, TensorView logits, ConstTensorView tokens,
+                   std::vector<KvCache>& cache) {
+  const std::int64_t T = tokens.dim(0);
+  LayerContext layer = layer_context(context, {1, T});
+  kernels::ArenaScope scope(activations_);
+  TensorView x = embed(layer, {tokens, {}});
+  for (std::size_t l = 0; l < blocks_.size(); ++l) {
+    const TensorView y = scope.tensor(DType::f32, x.shape());
+    BlockSaved saved;
+    RoutingStatistics statistics;
+    block_forward(layer, *exchange_, blocks_[l], y, x, saved, statistics, Recompute::none, &cache[l]);
+    x = y;
+  }
+  head_logits(layer, head_, logits.reshaped({1, config_.vocab_size}), x.rows(T - 1, 1));
+}
+
+}  // namespace switchyard::moe

@@ -1,0 +1,168 @@
+#include "moe/optim/optimizer.h"
+
+#include <cmath>
+#include <cstddef>
+#include <span>
+
+#include "parallel/sums/agreement.h"
+
+namespace switchyard::moe {
+
+Optimizer::Optimizer(Model& model, parallel::Mesh& mesh, const OptimizerConfig& config,
+                     std::int64_t units_per_step)
+    : model_(model), world_(mesh.data()), config_(config), units_per_step_(units_per_step) {
+  shards_.push_back(make_shard(model.dense()));
+  if (!model.experts().parameters().empty()) shards_.push_back(make_shard(model.experts()));
+}
+
+Optimizer::Shard Optimizer::make_shard(ParameterGroup& group) {
+  const int rank = group.ranks().rank();
+  const Shape size = {group.layout().shard_size(rank)};
+  return {group, group.layout().pieces(rank), kernels::Tensor(DType::f32, size),
+          kernels::Tensor(DType::f32, size)};
+}
+
+std::int64_t Optimizer::shard_begin(const Shard& shard) {
+  return shard.group.layout().shard_begin(shard.group.ranks().rank());
+}
+
+void Optimizer::add_squares(kernels::Context& context, Shard& shard, kernels::WideSum& total,
+                            bool& finite) const {
+  const double scale = 1.0 / static_cast<double>(units_per_step_);
+  for (const parallel::ShardPiece& piece : shard.pieces)
+    finite = kernels::sum_of_squares(context, total, shard.group.sums().own(piece), scale) && finite;
+}
+
+void Optimizer::update(kernels::Context& context, Shard& shard, const kernels::AdamwScalars& scalars) {
+  for (const parallel::ShardPiece& piece : shard.pieces) {
+    const Parameter& parameter = shard.group.parameters()[static_cast<std::size_t>(piece.tensor)];
+    kernels::AdamwScalars own = scalars;
+    if (!has_weight_decay(parameter.spec.role)) own.weight_decay = 0;
+    const std::int64_t at = piece.flat_begin - shard_begin(shard);
+    kernels::adamw_step(context, shard.group.weights().rows(piece.flat_begin, piece.elements()),
+                        shard.m.view().rows(at, piece.elements()), shard.v.view().rows(at, piece.elements()),
+                        {}, shard.group.sums().own(piece), own);
+  }
+}
+
+void Optimizer::gather_weights(Shard& shard) {
+  const parallel::ShardLayout& layout = shard.group.layout();
+  const TensorView weights = shard.group.weights();
+  const std::span all(static_cast<std::byte*>(weights.raw()), weights.bytes());
+  std::vector<std::int64_t> bytes;
+  for (int rank = 0; rank < layout.ranks(); ++rank)
+    bytes.push_back(layout.shard_size(rank) * static_cast<std::int64_t>(sizeof(float)));
+  const int rank = shard.group.ranks().rank();
+  const auto mine = all.subspan(static_cast<std::size_t>(layout.shard_begin(rank)) * sizeof(float),
+                                static_cast<std::size_t>(bytes[static_cast<std::size_t>(rank)]));
+  shard.group.ranks().all_gather_v(mine, all, bytes);
+}
+
+UpdateReport Optimizer::step(kernels::Context& context, double learning_rate, bool finite) {
+  // Refusals are asked for first: sums that left something out are not worth sending.
+  for (const Shard& shard : shards_) finite = finite && shard.group.sums().overflow() == 0;
+  UpdateReport report;
+  report.gradient_norm = std::nan("");
+  if (world_.all_reduce_or(!finite)) return report;
+
+  kernels::WideSum squares;
+  for (Shard& shard : shards_) shard.group.sums().finish();
+  for (Shard& shard : shards_) add_squares(context, shard, squares, finite);
+  parallel::all_reduce_wide(world_, squares);
+  if (world_.all_reduce_or(!finite)) return report;
+
+  report.applied = true;
+  report.gradient_norm = std::sqrt(squares.value());
+  if (config_.clip_norm > 0 && report.gradient_norm > config_.clip_norm)
+    report.clip_factor = config_.clip_norm / report.gradient_norm;
+  ++updates_;
+  const auto exponent = static_cast<double>(updates_);
+  kernels::AdamwScalars scalars;
+  scalars.learning_rate = static_cast<float>(learning_rate);
+  scalars.beta1 = static_cast<float>(config_.beta1);
+  scalars.beta2 = static_cast<float>(config_.beta2);
+  scalars.epsilon = static_cast<float>(config_.epsilon);
+  scalars.weight_decay = static_cast<float>(config_.weight_decay);
+  scalars.bias_correction1 = static_cast<float>(1.0 - std::pow(config_.beta1, exponent));
+  scalars.bias_correction2 = static_cast<float>(1.0 - std::pow(config_.beta2, exponent));
+  scalars.gradient_scale = report.clip_factor / static_cast<double>(units_per_step_);
+  for (Shard& shard : shards_) update(context, shard, scalars);
+  for (Shard& shard : shards_) gather_weights(shard);
+  return report;
+}
+
+void Optimizer::balance(const std::vector<std::vector<std::int64_t>>& loads) {
+  const std::vector<TensorView> biases = model_.balancing_biases();
+  if (biases.empty()) return;
+  SWITCHYARD_CHECK(loads.size() == biases.size(), "{} layers of loads for {} biases", loads.size(),
+                   biases.size());
+  for (std::size_t m = 0; m < biases.size(); ++m)
+    update_balancing_bias(biases[m], loads[m], model_.config().moe.bias_update_rate);
+}
+
+namespace {
+
+StateSlice slice_of(const Parameter& parameter, const std::string& prefix, std::int64_t begin,
+                    std::int64_t count, void* data) {
+  const std::int64_t first = parameter.global_begin + begin;
+  return {prefix + parameter.spec.name, DType::f32, parameter.spec.shape, first, first + count, data};
+}
+
+void append_bias_slices(Model& model, std::vector<StateSlice>& slices) {
+  const std::vector<TensorView> biases = model.balancing_biases();
+  for (std::size_t m = 0; m < biases.size(); ++m)
+    slices.push_back({fmt::format("layers.{}.moe.router.bias", model.moe_layers()[m]),
+                      DType::f32,
+                      {biases[m].elements()},
+                      0,
+                      biases[m].elements(),
+                      biases[m].raw()});
+}
+
+void append_weights(ParameterGroup& group, std::vector<StateSlice>& slices) {
+  for (const Parameter& parameter : group.parameters())
+    slices.push_back(slice_of(parameter, "", 0, parameter.elements(), parameter.weight.raw()));
+}
+
+}  // namespace
+
+void Optimizer::append_moments(Shard& shard, std::vector<StateSlice>& slices) {
+  for (const parallel::ShardPiece& piece : shard.pieces) {
+    const Parameter& parameter = shard.group.parameters()[static_cast<std::size_t>(piece.tensor)];
+    const std::int64_t at = piece.flat_begin - shard_begin(shard);
+    slices.push_back(
+        slice_of(parameter, "optimizer.m.", piece.begin, piece.elements(), shard.m.data<float>() + at));
+    slices.push_back(
+        slice_of(parameter, "optimizer.v.", piece.begin, piece.elements(), shard.v.data<float>() + at));
+  }
+}
+
+std::vector<StateSlice> Optimizer::owned_state() {
+  std::vector<StateSlice> slices;
+  for (Shard& shard : shards_) {
+    for (const parallel::ShardPiece& piece : shard.pieces) {
+      const Parameter& parameter = shard.group.parameters()[static_cast<std::size_t>(piece.tensor)];
+      slices.push_back(slice_of(parameter, "", piece.begin, piece.elements(),
+                                shard.group.weights().data<float>() + piece.flat_begin));
+    }
+    append_moments(shard, slices);
+  }
+  if (world_.rank() == 0) append_bias_slices(model_, slices);
+  return slices;
+}
+
+std::vector<StateSlice> Optimizer::needed_state() {
+  std::vector<StateSlice> slices = model_state(model_);
+  for (Shard& shard : shards_) append_moments(shard, slices);
+  return slices;
+}
+
+std::vector<StateSlice> model_state(Model& model) {
+  std::vector<StateSlice> slices;
+  append_weights(model.dense(), slices);
+  append_weights(model.experts(), slices);
+  append_bias_slices(model, slices);
+  return slices;
+}
+
+}  // namespace switchyard::moe

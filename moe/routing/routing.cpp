@@ -1,0 +1,155 @@
+#include "moe/routing/routing.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/ops/linear.h"
+#include "kernels/ops/permute.h"
+#include "kernels/ops/router.h"
+
+namespace switchyard::moe {
+
+namespace {
+
+kernels::RouterOptions router_options(const MoeConfig& config, std::int64_t N) {
+  kernels::RouterOptions options;
+  options.sigmoid = config.score == RouterScore::sigmoid;
+  options.softmax_after_top_k = config.softmax_order == SoftmaxOrder::after_top_k;
+  options.renormalize = config.renormalize;
+  options.scaling_factor = static_cast<float>(config.scaling_factor);
+  options.groups = static_cast<std::int32_t>(config.groups);
+  options.group_top_k = static_cast<std::int32_t>(config.group_top_k);
+  options.z_coefficient = N == 0 ? 0.0F : static_cast<float>(config.z_loss / static_cast<double>(N));
+  return options;
+}
+
+// d (Switch loss) / d p of any row of sequence s, for expert i: the two coefficients times the counts.
+struct BalanceFactors {
+  double unit;      // multiplies the unit's count
+  double sequence;  // multiplies the sequence's count
+};
+
+BalanceFactors balance_factors(const MoeConfig& config, const UnitShape& unit) {
+  if (unit.N() == 0) return {0, 0};
+  const auto N = static_cast<double>(unit.N()), T = static_cast<double>(unit.T),
+             B = static_cast<double>(unit.B);
+  const double ratio = static_cast<double>(config.experts) / static_cast<double>(config.top_k);
+  return {config.aux_loss * ratio / (N * N), config.sequence_aux_loss * ratio / (T * T) / B};
+}
+
+std::int64_t count_at(const TensorView& counts, std::int64_t s, std::int64_t expert) {
+  return counts.data<std::int64_t>()[s * counts.dim(1) + expert];
+}
+
+std::int64_t unit_count(const TensorView& counts, std::int64_t expert) {
+  std::int64_t total = 0;
+  for (std::int64_t s = 0; s < counts.dim(0); ++s) total += count_at(counts, s, expert);
+  return total;
+}
+
+// Values of the balancing losses, in one fixed order.
+void balance_losses(const MoeConfig& config, const UnitShape& unit, const TensorView& top_count,
+                    const double* probability_sum, RoutingStatistics& statistics) {
+  const BalanceFactors factors = balance_factors(config, unit);
+  const std::int64_t S = top_count.dim(0), E = config.experts;
+  for (std::int64_t i = 0; i < E; ++i) {
+    double unit_probability = 0;
+    for (std::int64_t s = 0; s < S; ++s) {
+      const double p = probability_sum[s * E + i];
+      unit_probability += p;
+      statistics.sequence_aux_loss += factors.sequence * static_cast<double>(count_at(top_count, s, i)) * p;
+    }
+    statistics.aux_loss += factors.unit * static_cast<double>(unit_count(top_count, i)) * unit_probability;
+  }
+}
+
+void take_statistics(LayerContext& layer, const Routing& routing, RoutingStatistics& statistics) {
+  const MoeConfig& config = layer.config.moe;
+  const std::int64_t N = layer.unit.N(), E = config.experts, S = routing.top_count.dim(0);
+  kernels::ArenaScope scratch(layer.activations);
+  const TensorView probability_sum = scratch.tensor(DType::f64, {S, E});
+  const TensorView load = scratch.tensor(DType::i64, {E});
+  const TensorView row_sums = scratch.tensor(DType::f64, {2});
+  kernels::router_statistics(layer.kernels, probability_sum, routing.top_count, load, row_sums,
+                             routing.probability, routing.lse, routing.expert);
+  statistics = {};
+  statistics.load.assign(load.data<std::int64_t>(), load.data<std::int64_t>() + E);
+  if (N == 0) return;
+  statistics.entropy = row_sums.data<double>()[0] / static_cast<double>(N);
+  statistics.z_loss = config.z_loss * row_sums.data<double>()[1] / static_cast<double>(N);
+  balance_losses(config, layer.unit, routing.top_count, probability_sum.data<double>(), statistics);
+}
+
+}  // namespace
+
+std::int64_t expert_capacity(const MoeConfig& config, std::int64_t N) {
+  if (config.capacity_factor <= 0) return 0;
+  const double fair = static_cast<double>(N * config.top_k) / static_cast<double>(config.experts);
+  return static_cast<std::int64_t>(std::ceil(fair * config.capacity_factor));
+}
+
+Routing route(LayerContext& layer, ConstTensorView x, ConstTensorView router_weight, ConstTensorView bias,
+              RoutingStatistics& statistics) {
+  const MoeConfig& config = layer.config.moe;
+  const std::int64_t N = layer.unit.N(), E = config.experts, K = config.top_k;
+  kernels::Arena& arena = layer.activations;
+  Routing routing;
+  routing.logits = arena.tensor(DType::f32, {N, E});
+  routing.probability = arena.tensor(DType::f32, {N, E});
+  routing.lse = arena.tensor(DType::f32, {N});
+  routing.expert = arena.tensor(DType::i32, {N, K});
+  routing.weight = arena.tensor(DType::f32, {N, K});
+  routing.count = arena.tensor(DType::i32, {E});
+  routing.row_of_slot = arena.tensor(DType::i32, {N, K});
+  routing.slot_of_row = arena.tensor(DType::i32, {N * K});
+  routing.top_count = arena.tensor(DType::i64, {std::max<std::int64_t>(layer.unit.B, 1), E});
+
+  kernels::linear_forward(layer.kernels, routing.logits, x, router_weight, {});
+  kernels::router_forward(layer.kernels, routing.expert, routing.weight, routing.probability, routing.lse,
+                          routing.logits, bias, router_options(config, N));
+  // Before drops: balancing answers to what the router wants, not to what fitted.
+  take_statistics(layer, routing, statistics);
+  const std::int64_t capacity = expert_capacity(config, N);
+  if (capacity > 0 && capacity < N)
+    kernels::router_drop(layer.kernels, routing.expert, routing.weight, E, capacity,
+                         config.drop_policy == DropPolicy::probability);
+  kernels::sort_slots(layer.kernels, routing.count, routing.row_of_slot, routing.slot_of_row, routing.expert);
+  for (std::int64_t i = 0; i < E; ++i) routing.rows += routing.count.data<std::int32_t>()[i];
+  statistics.dropped = N * K - routing.rows;
+  return routing;
+}
+
+void route_backward(LayerContext& layer, TensorView dlogits, ConstTensorView dweight,
+                    const Routing& routing) {
+  const MoeConfig& config = layer.config.moe;
+  const std::int64_t N = layer.unit.N(), E = config.experts, S = routing.top_count.dim(0);
+  kernels::ArenaScope scratch(layer.activations);
+  TensorView dprobability;
+  if (config.aux_loss != 0 || config.sequence_aux_loss != 0) {
+    dprobability = scratch.tensor(DType::f32, {S, E});
+    const BalanceFactors factors = balance_factors(config, layer.unit);
+    for (std::int64_t i = 0; i < E; ++i) {
+      const double of_unit = factors.unit * static_cast<double>(unit_count(routing.top_count, i));
+      for (std::int64_t s = 0; s < S; ++s)
+        dprobability.data<float>()[s * E + i] = static_cast<float>(
+            of_unit + factors.sequence * static_cast<double>(count_at(routing.top_count, s, i)));
+    }
+  }
+  kernels::router_backward(layer.kernels, dlogits, dweight, dprobability, routing.expert, routing.weight,
+                           routing.probability, routing.lse, routing.logits, router_options(config, N));
+}
+
+void update_balancing_bias(TensorView bias, const std::vector<std::int64_t>& load, double rate) {
+  std::int64_t total = 0;
+  for (const std::int64_t count : load) total += count;
+  const auto experts = static_cast<std::int64_t>(load.size());
+  auto* values = bias.data<float>();
+  for (std::int64_t i = 0; i < experts; ++i) {
+    // Compared as integers (total / E against the count), so that no rounding decides the sign.
+    const std::int64_t difference = total - load[static_cast<std::size_t>(i)] * experts;
+    if (difference > 0) values[i] += static_cast<float>(rate);
+    if (difference < 0) values[i] -= static_cast<float>(rate);
+  }
+}
+
+}  // namespace switchyard::moe
