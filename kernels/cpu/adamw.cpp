@@ -10,6 +10,19 @@ namespace {
 
 constexpr std::int64_t kGrain = 8192;
 
+#if defined(__AVX2__) && !defined(__AVX512F__)
+// Four sums to double: high words and (shifted to be signed) low words convert exactly, so that their sum is
+// the one rounding.
+__m256d to_double(const std::int64_t* sums) {
+  const __m256i words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums));
+  const __m256i parted = _mm256_permutevar8x32_epi32(words, _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7));
+  const __m128i low = _mm_xor_si128(_mm256_castsi256_si128(parted), _mm_set1_epi32(INT32_MIN));
+  const __m256d high = _mm256_cvtepi32_pd(_mm256_extracti128_si256(parted, 1));
+  return _mm256_add_pd(_mm256_mul_pd(high, _mm256_set1_pd(0x1p32)),
+                       _mm256_add_pd(_mm256_cvtepi32_pd(low), _mm256_set1_pd(0x1p31)));
+}
+#endif
+
 // n gradients: the sums times `factor` in double, rounded once to fp32.
 Vec load_gradient(const std::int64_t* sums, std::int64_t n, double factor) {
 #if defined(__AVX512F__)
@@ -20,6 +33,16 @@ Vec load_gradient(const std::int64_t* sums, std::int64_t n, double factor) {
   const __m512d b =
       _mm512_mul_pd(_mm512_cvtepi64_pd(_mm512_maskz_loadu_epi64(high, n > 8 ? sums + 8 : sums)), factors);
   return {_mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(a)), _mm512_cvtpd_ps(b), 1)};
+#elif defined(__AVX2__)
+  std::int64_t whole[Vec::kWidth] = {};
+  if (n < Vec::kWidth) {
+    std::memcpy(whole, sums, static_cast<std::size_t>(n) * sizeof(std::int64_t));
+    sums = whole;
+  }
+  const __m256d factors = _mm256_set1_pd(factor);
+  const __m128 a = _mm256_cvtpd_ps(_mm256_mul_pd(to_double(sums), factors));
+  const __m128 b = _mm256_cvtpd_ps(_mm256_mul_pd(to_double(sums + 4), factors));
+  return {_mm256_set_m128(b, a)};
 #else
   float lanes[Vec::kWidth] = {};
   for (std::int64_t i = 0; i < n; ++i) lanes[i] = static_cast<float>(static_cast<double>(sums[i]) * factor);

@@ -171,6 +171,13 @@ SWITCHYARD_ON_ALL_CPU_LEVELS(AdamwTest);
 TEST(AdamwLevels, GiveTheSameBits) {
   constexpr std::int64_t kSize = 777;
   const auto sums = sums_of(random_values(kSize, "gradient"));
+  // Also sums that a double cannot hold, at the ends of the range and around the halves of words.
+  std::int64_t* first = sums.data<std::int64_t>();
+  const std::int64_t hard[] = {INT64_MAX,         INT64_MIN,        -1,
+                               0x7fffffff,        0x80000000,       0xffffffff,
+                               -0x80000001LL,     1LL << 53,        (1LL << 53) + 1,
+                               (1LL << 62) + 257, -(1LL << 53) - 1, -(1LL << 54) - 3};
+  std::copy(std::begin(hard), std::end(hard), first);
   std::vector<kernels::Tensor> masters;
   std::vector<kernels::WideSum> norms;
   for (const kernels::Isa isa : kernels::available_isas()) {
