@@ -43,11 +43,14 @@ class Handle {
 /// Debian's HDF5 is not thread-safe: every entry from outside holds this lock. The first one switches off
 /// plugins (a file could name a shared object to load), the library's own printing of errors, and its
 /// clean-up at exit: after a full disk H5Fclose fails, and that clean-up would close the same file again and
-/// crash.
+/// crash. (That last switch works only before HDF5 is first used; in our programs nothing uses it earlier.)
 std::unique_lock<std::mutex> enter_hdf5() {
   static std::mutex mutex;
   std::unique_lock lock(mutex);
-  static const bool is_ready = [] { return H5dont_atexit() >= 0 && H5PLset_loading_state(0) >= 0; }();
+  static const bool is_ready = [] {
+    (void)H5dont_atexit();
+    return H5PLset_loading_state(0) >= 0;
+  }();
   SWITCHYARD_CHECK(is_ready, "HDF5 must let its plugins be switched off");
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   return lock;
