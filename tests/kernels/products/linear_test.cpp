@@ -180,6 +180,50 @@ TEST_P(LinearTest, BlocksOfRowsMayBeAddedInAnyOrder) {
   EXPECT_TRUE(same_bits(whole_bias.sums, parts_bias.sums));
 }
 
+TEST_P(LinearTest, WeightGradientsAreOneChainForEachBlockOfRows) {
+  constexpr std::int64_t kRows = kernels::kGradientBlockRows + 44, kOut = 3, kIn = 5;
+  const Inputs in = make_inputs(kRows, kOut, kIn);
+  const auto x = f32_tensor({kRows, kIn}, in.x), dy = f32_tensor({kRows, kOut}, in.dy);
+  OwnedGradient gradient({kOut, kIn});
+  kernels::linear_backward_weight(context, gradient.view(), dy, x);
+  const bool fused = context.isa() != kernels::Isa::generic;
+  for (std::int64_t o = 0; o < kOut; ++o) {
+    for (std::int64_t i = 0; i < kIn; ++i) {
+      std::int64_t expected = 0;
+      for (std::int64_t begin = 0; begin < kRows; begin += kernels::kGradientBlockRows) {
+        float sum = 0;
+        for (std::int64_t n = begin; n < std::min(kRows, begin + kernels::kGradientBlockRows); ++n) {
+          const float a = dy.data<float>()[n * kOut + o];
+          const float b = x.data<float>()[n * kIn + i];
+          sum = fused ? std::fma(a, b, sum) : a * b + sum;
+        }
+        expected += std::llrint(std::ldexp(static_cast<double>(sum), kernels::kGridExponent));
+      }
+      EXPECT_EQ(gradient.sums.data<std::int64_t>()[o * kIn + i], expected) << o << " " << i;
+    }
+  }
+}
+
+TEST_P(LinearTest, GradientsAreRoundedToTheNearestMultipleOfTheGrid) {
+  std::vector<double> values;
+  for (int exponent = -60; exponent <= 18; ++exponent)
+    for (const double mantissa : {1.0, 1.5, 1.25, 1.75, 1.0000001192092896, 1.3333334, 1.9999999})
+      for (const double sign : {1.0, -1.0}) values.push_back(sign * std::ldexp(mantissa, exponent));
+  values = as_f32(values);
+  const auto O = static_cast<std::int64_t>(values.size());
+  OwnedGradient gradient({O}, 1);  // the widest limit: 2^62 grid units, 2^18
+  kernels::linear_backward_bias(context, gradient.view(), f32_tensor({1, O}, values));
+  std::int64_t beyond = 0;
+  for (std::int64_t o = 0; o < O; ++o) {
+    const double scaled = std::ldexp(values[static_cast<std::size_t>(o)], kernels::kGridExponent);
+    const bool fits = std::abs(scaled) <= 0x1p62;
+    beyond += fits ? 0 : 1;
+    EXPECT_EQ(gradient.sums.data<std::int64_t>()[o], fits ? std::llrint(scaled) : 0) << scaled;
+  }
+  EXPECT_GT(beyond, 0);
+  EXPECT_EQ(gradient.overflow(), beyond);
+}
+
 TEST_P(LinearTest, CountsGradientsThatAreNotFinite) {
   const Inputs in = make_inputs(2, 16, 20);
   auto dy = f32_tensor({2, 16}, in.dy);
