@@ -3,6 +3,8 @@
 // Work is cut by output: a piece owns some rows and columns of one expert's gradient and walks over all
 // segments of that expert, so no two threads add to the same element and the sums stay in the thread's cache
 // from block to block.
+#include <cstring>
+
 #include "kernels/cpu/grid.h"
 #include "kernels/cpu/products/panel.h"
 #include "kernels/cpu/products/segments.h"
@@ -37,8 +39,13 @@ std::int64_t add_block(const WeightGradient& g, const Piece& piece, std::int64_t
     const std::int64_t rows = piece.out_rows - m < kTileRows ? piece.out_rows - m : kTileRows;
     const float* from = g.dy + row * g.O + piece.o + m;
     float* to = packed_dy + m * depth;
-    for (std::int64_t k = 0; k < depth; ++k)
-      for (std::int64_t r = 0; r < rows; ++r) to[k * kTileRows + r] = from[k * g.O + r];
+    if (rows == kTileRows) {
+      for (std::int64_t k = 0; k < depth; ++k)
+        std::memcpy(to + k * kTileRows, from + k * g.O, kTileRows * sizeof(float));
+    } else {
+      for (std::int64_t k = 0; k < depth; ++k)
+        for (std::int64_t r = 0; r < rows; ++r) to[k * kTileRows + r] = from[k * g.O + r];
+    }
   }
   std::int64_t refused = 0;
   for (std::int64_t panel = 0; panel < piece.panels.count; ++panel) {
@@ -59,8 +66,11 @@ std::int64_t add_block(const WeightGradient& g, const Piece& piece, std::int64_t
       call.b = packed_x;
       call.ldb = stride;
       call.depth = depth;
-      run_tile<Left::columns>(rows, call);
       std::int64_t* sums = g.sums + (piece.expert * g.O + piece.o + m) * g.I + column;
+      // The sums come from memory while the tile is computed: with few rows this is what takes the time.
+      for (std::int64_t r = 0; r < rows; ++r)
+        for (std::int64_t c = 0; c < width; c += 8) __builtin_prefetch(sums + r * g.I + c, 1);
+      run_tile<Left::columns>(rows, call);
       for (std::int64_t r = 0; r < rows; ++r)
         refused += add_to_grid(sums + r * g.I, values + r * kPanelWidth, width, g.limit);
     }

@@ -40,20 +40,9 @@ struct TileCall {
   const float* bias;  ///< of these columns, added last; or null
 };
 
-/// As Vec::load and store of the first n lanes, without the price of a mask for a whole vector.
-inline Vec load_lanes(const float* p, std::int64_t n) {
-  return n >= Vec::kWidth ? Vec::load(p) : Vec::load(p, n);
-}
-inline void store_lanes(Vec v, float* p, std::int64_t n) {
-  if (n >= Vec::kWidth) {
-    v.store(p);
-  } else {
-    v.store(p, n);
-  }
-}
-
+// Not inlined: among a caller's values the compiler would keep some of the sums in memory.
 template <int kRows, int kVecs, Left kLeft>
-void tile(const TileCall& call) {
+[[gnu::noinline]] void tile(const TileCall& call) {
   const std::int64_t tail = call.columns - (kVecs - 1) * Vec::kWidth;
   Vec sums[kRows][kVecs];
 #pragma GCC unroll 8
@@ -63,7 +52,7 @@ void tile(const TileCall& call) {
       const float* from = call.out + m * call.ldout + v * Vec::kWidth;
       sums[m][v] = call.start == Start::zero ? Vec::zero()
                    : v + 1 < kVecs           ? Vec::load(from)
-                                             : load_lanes(from, tail);
+                                             : Vec::load(from, tail);
     }
   const float* a = call.a;
   const float* b = call.b;
@@ -90,12 +79,12 @@ void tile(const TileCall& call) {
       const bool whole = v + 1 < kVecs;
       if (call.bias != nullptr) {
         const float* bias = call.bias + v * Vec::kWidth;
-        sums[m][v] = sums[m][v] + (whole ? Vec::load(bias) : load_lanes(bias, tail));
+        sums[m][v] = sums[m][v] + (whole ? Vec::load(bias) : Vec::load(bias, tail));
       }
       if (whole) {
         sums[m][v].store(to);
       } else {
-        store_lanes(sums[m][v], to, tail);
+        sums[m][v].store(to, tail);
       }
     }
 }
