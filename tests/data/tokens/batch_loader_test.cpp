@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <thread>
+#include <utility>
+
 #include "kernels/runtime/error.h"
 #include "tests/data/support/prepared_folder.h"
 #include "tests/data/support/temporary_folder.h"
@@ -120,15 +124,18 @@ TEST_F(BatchLoading, ReadingAheadChangesNothing) {
 
 TEST_F(BatchLoading, AnyOrderOfRequestsIsRight) {
   BatchLoader loader(dataset_, order_, {kShape, {1, 3}, 0, 2});
-  expect_right(loader, 0, 1);
-  expect_right(loader, 0, 3);
-  expect_right(loader, 9, 3);   // forward
-  expect_right(loader, 10, 1);  // goes on from there
-  expect_right(loader, 2, 1);   // back
-  expect_right(loader, 2, 0);   // a unit of somebody else
-  expect_right(loader, 2, 3);
-  expect_right(loader, 2, 3);  // again
-  expect_right(loader, 3, 1);
+  const std::vector<std::pair<std::uint64_t, std::int64_t>> requests = {
+      {0, 1},  {0, 3}, {9, 3},  // forward
+      {10, 1},                  // goes on from there
+      {2, 1},                   // back
+      {2, 0},                   // a unit of somebody else
+      {2, 3},  {2, 3},          // again
+      {3, 1},
+  };
+  for (const auto& [step, unit] : requests) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // so that batches of another place lie ready
+    expect_right(loader, step, unit);
+  }
 }
 
 TEST_F(BatchLoading, EndsAtAnyMoment) {

@@ -120,27 +120,43 @@ TEST_F(ShardDamage, AWindowAcrossTwoBlocksSeesDamageInEither) {
               HasSubstr("block 1 of 2"));
 }
 
-TEST_F(ShardDamage, ATokenOutsideOfTheVocabularyIsRefusedEvenWithRightDigests) {
-  // A shard of vocabulary 300 whose attributes and manifest are right, but whose reader is told 257 by an
-  // edited entry cannot be built; so the check is reached through a writer of u16 tokens that lie: attributes
-  // say 257.
-  const TemporaryFolder folder;
+/// A shard of four tokens with right digests, written below ShardWriter, which would refuse what is wrong in
+/// it.
+ShardEntry write_lying_shard(const std::filesystem::path& path, const std::vector<std::uint16_t>& tokens,
+                             const std::vector<std::uint64_t>& offsets) {
   ShardContents contents;
   contents.attributes = {kShardFormatVersion, 257, "bytes", ByteTokenizer().digest(), 256, "train", false};
-  const std::vector<std::uint16_t> tokens = {1, 2, 257, 4};
-  const std::vector<std::uint64_t> offsets = {0, 4};
-  contents.num_tokens = 4;
-  contents.num_parts = 1;
-  contents.block_digests = {digest_of(tokens.data(), 8)};
-  contents.read_tokens = [&](std::uint64_t, std::size_t, void* out) { std::memcpy(out, tokens.data(), 8); };
-  contents.read_document_offsets = [&](std::uint64_t, std::size_t, void* out) {
-    std::memcpy(out, offsets.data(), 16);
+  contents.num_tokens = tokens.size();
+  contents.num_parts = offsets.size() - 1;
+  contents.block_digests = {digest_of(tokens.data(), tokens.size() * 2)};
+  contents.read_tokens = [&](std::uint64_t, std::size_t count, void* out) {
+    std::memcpy(out, tokens.data(), count * 2);
   };
-  write_shard_file(folder / "a.h5", contents);
-  const ShardReader reader(folder.path(), describe_shard(folder / "a.h5"));
+  contents.read_document_offsets = [&](std::uint64_t, std::size_t count, void* out) {
+    std::memcpy(out, offsets.data(), count * 8);
+  };
+  write_shard_file(path, contents);
+  return describe_shard(path);
+}
+
+TEST_F(ShardDamage, ATokenOutsideOfTheVocabularyIsRefusedEvenWithRightDigests) {
+  const TemporaryFolder folder;
+  const ShardReader reader(folder.path(), write_lying_shard(folder / "a.h5", {1, 2, 257, 4}, {0, 4}));
   std::vector<std::int32_t> out(4);
   EXPECT_NO_THROW(reader.tokens(0, 2, out.data()));
   EXPECT_THAT(message_of<DataError>([&] { reader.tokens(1, 3, out.data()); }), HasSubstr("got 257"));
+}
+
+TEST_F(ShardDamage, DocumentsThatDoNotFollowEachOtherAreRefused) {
+  const std::vector<std::vector<std::uint64_t>> cases = {{1, 2, 4}, {0, 3, 2, 4}, {0, 2, 2, 4},
+                                                         {0, 2, 3}, {0, 2, 5},    {0, ~0ULL, 4}};
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    const TemporaryFolder folder;
+    const ShardEntry entry = write_lying_shard(folder / "a.h5", {1, 2, 3, 4}, cases[i]);
+    EXPECT_THAT(message_of<DataError>([&] { ShardReader(folder.path(), entry); }),
+                HasSubstr("must rise from 0 to 4"))
+        << i;
+  }
 }
 
 TEST_F(ShardDamage, AShardOfAnotherTokenizerIsRefused) {
