@@ -8,6 +8,7 @@
 #include "app/commands/prepare.h"
 #include "app/commands/schema.h"
 #include "app/commands/train.h"
+#include "app/commands/verify.h"
 
 namespace switchyard::app {
 
@@ -22,6 +23,8 @@ std::span<const Command> command_table() {
        run_evaluate},
       {"inspect", "PATH [--digest]", "look into a shard, prepared folder, checkpoint or run",
        CommandGroup::looking, run_inspect},
+      {"verify", "CONFIG [--set k=v]", "show that a layout changes no bit", CommandGroup::looking,
+       run_verify},
       {"schema", "[--markdown]", "print the JSON Schema of configuration files", CommandGroup::program,
        run_schema},
       {"help", "[COMMAND | config [SECTION]]", "explain a command or the configuration's keys",

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/runtime/arena.h"
+#include "kernels/runtime/broken_rule.h"
 #include "kernels/runtime/isa.h"
 #include "kernels/runtime/threads.h"
 #include "kernels/runtime/trace.h"
@@ -21,10 +22,14 @@ class Context {
   Arena& scratch() { return scratch_; }
   Trace& trace() { return trace_; }
 
+  const Breakage& breakage() const { return breakage_; }
+  void set_breakage(Breakage breakage) { breakage_ = breakage; }
+
  private:
   Threads threads_;
   Arena scratch_;
   Trace trace_;
+  Breakage breakage_;
   Isa isa_;
   Device device_;
 };

@@ -2,6 +2,7 @@
 
 #include "kernels/ops/grouped_linear.h"
 #include "kernels/ops/swiglu.h"
+#include "moe/broken/broken_rules.h"
 
 namespace switchyard::moe {
 
@@ -23,9 +24,21 @@ Hidden hidden_forward(LayerContext& layer, kernels::Arena& arena, const ExpertPa
                       ConstTensorView rows, ConstTensorView segments) {
   const std::int64_t M = rows.dim(0), F = parameters.down->weight.dim(2);
   const Hidden result = {arena.tensor(DType::f32, {M, 2 * F}), arena.tensor(DType::f32, {M, F})};
-  kernels::grouped_linear_forward(layer.kernels, result.gate_up, rows, parameters.gate_up->weight, segments);
+  if (layer.kernels.breakage().rule == kernels::BrokenRule::split_reduction) {
+    broken::split_forward(layer.kernels, result.gate_up, rows, parameters.gate_up->weight, segments);
+  } else {
+    kernels::grouped_linear_forward(layer.kernels, result.gate_up, rows, parameters.gate_up->weight,
+                                    segments);
+  }
   kernels::swiglu_forward(layer.kernels, result.hidden, result.gate_up);
   return result;
+}
+
+void add_weight_gradient(LayerContext& layer, const Parameter& parameter, ConstTensorView dy,
+                         ConstTensorView x, ConstTensorView segments) {
+  if (layer.kernels.breakage().rule == kernels::BrokenRule::merged_segments)
+    return broken::merged_weight_gradient(layer.kernels, parameter.gradient, dy, x, segments);
+  kernels::grouped_linear_backward_weight(layer.kernels, parameter.gradient, dy, x, segments);
 }
 
 }  // namespace
@@ -81,15 +94,13 @@ void experts_backward(LayerContext& layer, parallel::RowExchange& exchange,
     const std::int64_t M = rows.dim(0);
     const TensorView dresults = exchange.received(plan, round, dreturned, round_buffer(arena, plan, C));
     exchange.dispatch(plan, round, dresults, dreturned);
-    kernels::grouped_linear_backward_weight(layer.kernels, parameters.down->gradient, dresults, kept.hidden,
-                                            segments);
+    add_weight_gradient(layer, *parameters.down, dresults, kept.hidden, segments);
     const TensorView dhidden = arena.tensor(DType::f32, {M, F});
     const TensorView dgate_up = arena.tensor(DType::f32, {M, 2 * F});
     kernels::grouped_linear_backward_data(layer.kernels, dhidden, dresults, parameters.down->weight,
                                           segments);
     kernels::swiglu_backward(layer.kernels, dgate_up, dhidden, kept.gate_up);
-    kernels::grouped_linear_backward_weight(layer.kernels, parameters.gate_up->gradient, dgate_up, rows,
-                                            segments);
+    add_weight_gradient(layer, *parameters.gate_up, dgate_up, rows, segments);
     const TensorView drows = exchange.received(plan, round, dsorted, round_buffer(arena, plan, C));
     kernels::grouped_linear_backward_data(layer.kernels, drows, dgate_up, parameters.gate_up->weight,
                                           segments);

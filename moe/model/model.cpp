@@ -45,8 +45,9 @@ Model::Model(kernels::Context& context, const ModelConfig& config, parallel::Mes
   for (std::int64_t l = 0; l < config_.layers; ++l) blocks_.push_back(block_parameters(l));
   embedding_ = find("embedding.weight");
   head_ = {find("final_norm.weight"), config_.tied_head ? embedding_ : find("head.weight")};
-  exchange_ =
-      std::make_unique<parallel::RowExchange>(mesh.expert(), config_.moe.experts, limits.exchange_rows);
+  // A dense model never uses it; one expert keeps it well formed.
+  exchange_ = std::make_unique<parallel::RowExchange>(
+      mesh.expert(), std::max<std::int64_t>(config_.moe.experts, 1), limits.exchange_rows);
 }
 
 const Parameter* Model::find(const std::string& name) {

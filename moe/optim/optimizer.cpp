@@ -151,6 +151,20 @@ std::vector<StateSlice> Optimizer::owned_state() {
   return slices;
 }
 
+std::vector<StateSlice> Optimizer::gradient_sums() {
+  std::vector<StateSlice> slices;
+  for (Shard& shard : shards_) {
+    for (const parallel::ShardPiece& piece : shard.pieces) {
+      const Parameter& parameter = shard.group.parameters()[static_cast<std::size_t>(piece.tensor)];
+      StateSlice slice = slice_of(parameter, "", piece.begin, piece.elements(),
+                                  const_cast<void*>(shard.group.sums().own(piece).raw()));
+      slice.dtype = DType::i64;
+      slices.push_back(std::move(slice));
+    }
+  }
+  return slices;
+}
+
 std::vector<StateSlice> Optimizer::needed_state() {
   std::vector<StateSlice> slices = model_state(model_);
   for (Shard& shard : shards_) append_moments(shard, slices);

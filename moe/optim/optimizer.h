@@ -37,6 +37,8 @@ class Optimizer {
   /// What this rank writes into a checkpoint: its shards of weights and moments; rank 0 also the selection
   /// biases. Over all ranks each element of each tensor occurs once.
   std::vector<StateSlice> owned_state();
+  /// The exact gradient sums of the last step (i64), this rank's shards: valid after step() until the next gradient.
+  std::vector<StateSlice> gradient_sums();
   /// What this rank must read to go on: all its weights, its shards of the moments, the selection biases.
   std::vector<StateSlice> needed_state();
 

@@ -6,6 +6,7 @@
 #include "kernels/ops/linear.h"
 #include "kernels/ops/permute.h"
 #include "kernels/ops/router.h"
+#include "moe/broken/broken_rules.h"
 
 namespace switchyard::moe {
 
@@ -107,6 +108,8 @@ Routing route(LayerContext& layer, ConstTensorView x, ConstTensorView router_wei
   kernels::linear_forward(layer.kernels, routing.logits, x, router_weight, {});
   kernels::router_forward(layer.kernels, routing.expert, routing.weight, routing.probability, routing.lse,
                           routing.logits, bias, router_options(config, N));
+  if (layer.kernels.breakage().rule == kernels::BrokenRule::tie_by_rank)
+    broken::choose_ties_by_rank(layer.kernels, routing.expert, routing.probability);
   // Before drops: balancing answers to what the router wants, not to what fitted.
   take_statistics(layer, routing, statistics);
   const std::int64_t capacity = expert_capacity(config, N);
