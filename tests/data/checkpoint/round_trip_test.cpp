@@ -99,6 +99,25 @@ TEST(CheckpointRoundTrip, ReaderNoticesDamageAfterVerification) {
               ThrowsMessage<CheckpointError>(HasSubstr("part-00000.safetensors, chunk 0, bytes [0, ")));
 }
 
+TEST(CheckpointRoundTrip, ADamagedChunkDoesNotTakeThePlaceOfAGoodOne) {
+  RecordingIo io;
+  constexpr int kKilobytes = 12'000;  // the embedding's 6 MB reach over a chunk's end
+  const auto tensors = sample_tensors(7, kKilobytes);
+  const std::vector<TensorSlice> whole = {
+      {"a", DType::u8, {6'000'000}, 0, 6'000'000, tensors[0].bytes.data()}};
+  const auto attempt = begin_attempt(io, "/root", {7, "job", "nonce", 0});
+  const std::vector<PartRecord> parts = {write_part(io, attempt, 0, whole)};
+  const auto path = commit(io, attempt, sample_commit_spec({7, 1, 1, "sample", kKilobytes}), parts);
+  CheckpointReader reader(io, path);
+  std::string bytes(100, '\0');
+  reader.read("a", 1000, 1100, bytes.data());
+  ASSERT_EQ(bytes, tensors[0].bytes.substr(1000, 100));
+  io.contents(path / "part-00000.safetensors").back() ^= 1;
+  EXPECT_THROW(reader.read("a", 5'000'000, 5'000'100, bytes.data()), CheckpointError);
+  reader.read("a", 1000, 1100, bytes.data());
+  EXPECT_EQ(bytes, tensors[0].bytes.substr(1000, 100)) << "the first chunk is still good";
+}
+
 /// commit() over part records that `change` has spoiled.
 template <typename Change>
 std::string refusal_of(Change change) {
