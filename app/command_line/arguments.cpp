@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 
 #include "app/config/load.h"
 #include "app/terminal/format.h"
@@ -59,13 +58,14 @@ Config load_config(const ConfigArguments& arguments) {
 }
 
 void add_log_arguments(CLI::App& command, LogOptions& options) {
-  static const std::map<std::string, LogFormat> formats = {{"text", LogFormat::text},
-                                                           {"json", LogFormat::json}};
-  command.add_option("--log-level", options.level, "debug, info, warn or error")
+  command.add_option("--log-level", options.level, "least level of lines on stderr")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
       ->type_name("LEVEL");
-  command.add_option("--log-format", options.format, "text or json, for the lines on stderr")
-      ->transform(CLI::CheckedTransformer(formats))
+  const auto set_format = [&options](const std::string& word) {
+    options.format = word == "json" ? LogFormat::json : LogFormat::text;
+  };
+  command.add_option_function<std::string>("--log-format", set_format, "for the lines on stderr")
+      ->check(CLI::IsMember({"text", "json"}))
       ->type_name("FORMAT");
 }
 
