@@ -55,11 +55,13 @@ TEST(Threads, ResultsAreVisibleWhenRunReturns) {
   }
 }
 
-TEST(Threads, SeveralThreadsShareTheWork) {
+TEST(Threads, SeveralThreadsShareTheWorkAlsoAfterTheyFellAsleep) {
   Threads threads(3);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
   std::mutex mutex;
   std::set<std::thread::id> ids;
   std::set<int> workers;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   // Every item waits until all three threads have come, so each must take one.
   threads.run_on_workers(3, 1, [&](int worker, std::int64_t, std::int64_t) {
     {
@@ -67,7 +69,6 @@ TEST(Threads, SeveralThreadsShareTheWork) {
       ids.insert(std::this_thread::get_id());
       workers.insert(worker);
     }
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
     while (std::chrono::steady_clock::now() < deadline) {
       {
         const std::lock_guard lock(mutex);
