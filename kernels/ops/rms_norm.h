@@ -11,7 +11,7 @@ void rms_norm_forward(Context& context, TensorView y, TensorView rstd, ConstTens
                       ConstTensorView weight, float epsilon);
 
 /// dx (N, C) is overwritten with the input gradient, plus dresidual (N, C) where that is present (the
-/// gradient that passed the norm by; dx may be the same memory). dweight (C) is added to. dy, x (N, C),
+/// gradient that passed the norm by). dx may be the memory of dresidual or of dy. dweight (C) is added to. dy, x (N, C),
 /// weight (C), rstd (N).
 void rms_norm_backward(Context& context, TensorView dx, const GradientSum& dweight, ConstTensorView dy,
                        ConstTensorView x, ConstTensorView weight, ConstTensorView rstd,

@@ -46,7 +46,10 @@ std::optional<std::int64_t> start_ticks_of(std::int64_t pid) {
   if (close == std::string::npos) return {};
   std::istringstream rest(line.substr(close + 1));
   std::string field;
-  for (int number = 3; number < 22; ++number) rest >> field;
+  rest >> field;
+  // Dead, but not yet fetched by its parent; where process 1 fetches nobody (some containers) it stays so for good.
+  if (field == "Z" || field == "X") return {};
+  for (int number = 4; number < 22; ++number) rest >> field;
   std::int64_t ticks = 0;
   if (!(rest >> ticks)) return {};
   return ticks;

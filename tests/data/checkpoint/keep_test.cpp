@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <fstream>
+#include <sstream>
 
 #include <atomic>
 #include <cerrno>
@@ -21,6 +23,16 @@
 
 namespace switchyard::data {
 namespace {
+
+// Field 22 of /proc/PID/stat of a process whose name has no parentheses in it.
+std::int64_t ticks_of(pid_t pid) {
+  std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
+  std::string line, field;
+  std::getline(in, line);
+  std::istringstream rest(line.substr(line.rfind(')') + 1));
+  for (int number = 3; number <= 22; ++number) rest >> field;
+  return std::stoll(field);
+}
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -215,6 +227,21 @@ TEST(RunLock, OfManyThatStartTogetherOneWins) {
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(num_winners, 1);
   EXPECT_EQ(num_refused, 7);
+}
+
+TEST(RunLock, AnOwnerThatIsDeadButNotFetchedByItsParentIsGone) {
+  const pid_t child = fork();
+  if (child == 0) pause();
+  LockOwner owner = LockOwner::self();
+  owner.pid = child;
+  owner.start_ticks = ticks_of(child);
+  EXPECT_EQ(judge_owner(owner, LockOwner::self()), OwnerState::alive);
+  kill(child, SIGKILL);
+  siginfo_t ended{};
+  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT), 0);  // it stays a zombie
+  EXPECT_EQ(ticks_of(child), owner.start_ticks);
+  EXPECT_EQ(judge_owner(owner, LockOwner::self()), OwnerState::gone);
+  waitpid(child, nullptr, 0);
 }
 
 TEST(LockOwner, TextRoundTripAndGarbage) {
