@@ -68,6 +68,12 @@ TEST(FailingRanks, RankThatDiesEndsTheJob) {
   EXPECT_LT(outcome.seconds, kPromptSeconds);
 }
 
+TEST(FailingRanks, SizesThatOneSideSeesOtherwiseAreAnErrorNamingBoth) {
+  const Outcome outcome = run(ranks(3, "sizes 2"));
+  EXPECT_EQ(outcome.exit_code, 8) << outcome.text;
+  EXPECT_THAT(outcome.text, testing::HasSubstr("rank 0 sends 4 bytes, rank 2 expects 5"));
+}
+
 TEST(FailingRanks, AgreedExitCodeIsTheJobs) {
   EXPECT_EQ(run(ranks(3, "stop 0")).exit_code, 75);
 }
