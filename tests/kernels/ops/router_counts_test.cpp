@@ -136,6 +136,32 @@ TEST_P(RouterCountsTest, DropOrdersUnusualWeights) {
                        3, true);
 }
 
+// Magnitudes so far apart that another order of the rows would give another sum.
+TEST_P(RouterCountsTest, ProbabilitiesAreAddedInRowOrder) {
+  constexpr std::int64_t N = 600, E = 20;
+  std::vector<double> probability = random_values(N * E, "probability");
+  for (std::int64_t i = 0; i < N * E; ++i)
+    probability[at(i)] = std::ldexp(std::abs(probability[at(i)]), -static_cast<int>(i * 37 % 60));
+  const auto p = f32_tensor({N, E}, probability);
+  kernels::Tensor psum(DType::f64, {2, E}), top(DType::i64, {2, E}), load(DType::i64, {E}),
+      row_sums(DType::f64, {2});
+  kernels::router_statistics(context, psum, top, load, row_sums, p, kernels::Tensor(DType::f32, {N}),
+                             kernels::Tensor(DType::i32, {N, 1}));
+  std::vector<double> wanted(2 * E);
+  double entropy = 0;
+  for (std::int64_t n = 0; n < N; ++n) {
+    double row = 0;
+    for (std::int64_t e = 0; e < E; ++e) {
+      const auto value = static_cast<double>(p.data<float>()[n * E + e]);
+      wanted[at(n / (N / 2) * E + e)] += value;
+      row -= value * std::log(value);
+    }
+    entropy += row;
+  }
+  EXPECT_EQ(values_of(psum), wanted);
+  EXPECT_EQ(row_sums.data<double>()[0], entropy);
+}
+
 SWITCHYARD_ON_ALL_CPU_LEVELS(RouterCountsTest);
 
 }  // namespace
