@@ -83,8 +83,8 @@ UpdateReport Optimizer::step(kernels::Context& context, double learning_rate, bo
   scalars.beta2 = static_cast<float>(config_.beta2);
   scalars.epsilon = static_cast<float>(config_.epsilon);
   scalars.weight_decay = static_cast<float>(config_.weight_decay);
-  scalars.bias_correction1 = static_cast<float>(1.0 - std::pow(config_.beta1, exponent));
-  scalars.bias_correction2 = static_cast<float>(1.0 - std::pow(config_.beta2, exponent));
+  scalars.bias_correction1 = static_cast<float>(1.0 - std::pow(static_cast<double>(scalars.beta1), exponent));
+  scalars.bias_correction2 = static_cast<float>(1.0 - std::pow(static_cast<double>(scalars.beta2), exponent));
   scalars.gradient_scale = report.clip_factor / static_cast<double>(units_per_step_);
   for (Shard& shard : shards_) update(context, shard, scalars);
   for (Shard& shard : shards_) gather_weights(shard);
