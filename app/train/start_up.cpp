@@ -61,7 +61,7 @@ void log_costs(const kernels::Trace& trace) {
   double total = 0;
   for (const auto& cost : costs) total += cost.seconds;
   if (total <= 0) return;
-  constexpr std::size_t kShown = 12;
+  constexpr std::size_t kShown = 24;
   spdlog::debug("time of rank 0 in ops: {}", format_duration(total));
   for (std::size_t i = 0; i < std::min(kShown, costs.size()); ++i)
     spdlog::debug("  {:<32} {:>5.1f}%  {:>9}  {:>8}FLOP/s", costs[i].name, 100 * costs[i].seconds / total,

@@ -15,6 +15,22 @@ TensorView round_buffer(kernels::Arena& arena, const ExchangePlan& plan, std::in
   return plan.ranks() == 1 ? TensorView() : arena.tensor(DType::f32, {plan.largest_round(), C});
 }
 
+// Rows to the experts and back, with the time they take (waiting for slower ranks included) and the bytes
+// they bring.
+void dispatch(LayerContext& layer, parallel::RowExchange& exchange, const ExchangePlan& plan, int round,
+              TensorView received, ConstTensorView sorted) {
+  const kernels::TraceScope trace(layer.kernels.trace(), "exchange_dispatch", 0,
+                                  static_cast<double>(received.bytes()));
+  exchange.dispatch(plan, round, received, sorted);
+}
+
+void combine(LayerContext& layer, parallel::RowExchange& exchange, const ExchangePlan& plan, int round,
+             TensorView sorted, ConstTensorView received) {
+  const kernels::TraceScope trace(layer.kernels.trace(), "exchange_combine", 0,
+                                  static_cast<double>(sorted.bytes()));
+  exchange.combine(plan, round, sorted, received);
+}
+
 struct Hidden {
   TensorView gate_up;  // (M, 2F)
   TensorView hidden;   // (M, F)
@@ -56,7 +72,7 @@ void experts_forward(LayerContext& layer, parallel::RowExchange& exchange, const
     // What is kept goes below the scope, everything else above it.
     if (keeps) {
       saved.rows = exchange.received(plan, round, sorted, buffer);
-      exchange.dispatch(plan, round, saved.rows, sorted);
+      dispatch(layer, exchange, plan, round, saved.rows, sorted);
       const Hidden hidden = hidden_forward(layer, arena, parameters, saved.rows, plan.segments(round));
       saved.gate_up = hidden.gate_up;
       saved.hidden = hidden.hidden;
@@ -65,13 +81,13 @@ void experts_forward(LayerContext& layer, parallel::RowExchange& exchange, const
     TensorView hidden = saved.hidden;
     if (!keeps) {
       const TensorView rows = exchange.received(plan, round, sorted, round_buffer(arena, plan, C));
-      exchange.dispatch(plan, round, rows, sorted);
+      dispatch(layer, exchange, plan, round, rows, sorted);
       hidden = hidden_forward(layer, arena, parameters, rows, plan.segments(round)).hidden;
     }
     const TensorView results = exchange.received(plan, round, returned, round_buffer(arena, plan, C));
     kernels::grouped_linear_forward(layer.kernels, results, hidden, parameters.down->weight,
                                     plan.segments(round));
-    exchange.combine(plan, round, returned, results);
+    combine(layer, exchange, plan, round, returned, results);
   }
 }
 
@@ -88,12 +104,12 @@ void experts_backward(LayerContext& layer, parallel::RowExchange& exchange,
     Hidden kept = {saved.gate_up, saved.hidden};
     if (plan.rounds() > 1) {
       rows = exchange.received(plan, round, sorted, round_buffer(arena, plan, C));
-      exchange.dispatch(plan, round, rows, sorted);
+      dispatch(layer, exchange, plan, round, rows, sorted);
       kept = hidden_forward(layer, arena, parameters, rows, segments);
     }
     const std::int64_t M = rows.dim(0);
     const TensorView dresults = exchange.received(plan, round, dreturned, round_buffer(arena, plan, C));
-    exchange.dispatch(plan, round, dresults, dreturned);
+    dispatch(layer, exchange, plan, round, dresults, dreturned);
     add_weight_gradient(layer, *parameters.down, dresults, kept.hidden, segments);
     const TensorView dhidden = arena.tensor(DType::f32, {M, F});
     const TensorView dgate_up = arena.tensor(DType::f32, {M, 2 * F});
@@ -104,7 +120,7 @@ void experts_backward(LayerContext& layer, parallel::RowExchange& exchange,
     const TensorView drows = exchange.received(plan, round, dsorted, round_buffer(arena, plan, C));
     kernels::grouped_linear_backward_data(layer.kernels, drows, dgate_up, parameters.gate_up->weight,
                                           segments);
-    exchange.combine(plan, round, dsorted, drows);
+    combine(layer, exchange, plan, round, dsorted, drows);
   }
 }
 

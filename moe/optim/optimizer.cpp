@@ -66,7 +66,11 @@ UpdateReport Optimizer::step(kernels::Context& context, double learning_rate, bo
   if (world_.all_reduce_or(!finite)) return report;
 
   kernels::WideSum squares;
-  for (Shard& shard : shards_) shard.group.sums().finish();
+  for (Shard& shard : shards_) {
+    const kernels::TraceScope trace(context.trace(), "reduce_gradient_sums", 0,
+                                    static_cast<double>(shard.group.sums().bytes()));
+    shard.group.sums().finish();
+  }
   for (Shard& shard : shards_) add_squares(context, shard, squares, finite);
   parallel::all_reduce_wide(world_, squares);
   if (world_.all_reduce_or(!finite)) return report;
@@ -87,7 +91,11 @@ UpdateReport Optimizer::step(kernels::Context& context, double learning_rate, bo
   scalars.bias_correction2 = static_cast<float>(1.0 - std::pow(static_cast<double>(scalars.beta2), exponent));
   scalars.gradient_scale = report.clip_factor / static_cast<double>(units_per_step_);
   for (Shard& shard : shards_) update(context, shard, scalars);
-  for (Shard& shard : shards_) gather_weights(shard);
+  for (Shard& shard : shards_) {
+    const kernels::TraceScope trace(context.trace(), "gather_weights", 0,
+                                    static_cast<double>(shard.group.weights().bytes()));
+    gather_weights(shard);
+  }
   return report;
 }
 
