@@ -29,6 +29,7 @@ std::vector<std::int64_t> moe_layers_of(const ModelConfig& config) {
 Model::Model(kernels::Context& context, const ModelConfig& config, parallel::Mesh& mesh,
              const ModelLimits& limits, std::uint64_t seed)
     : config_(config),
+      decode_config_(config),
       limits_(limits),
       dense_(parameter_specs(config), false, 0, 1, mesh.data(), gradient_additions(config, limits)),
       experts_(parameter_specs(config), true, mesh.expert_coordinate(), mesh.layout().expert_axis(),
@@ -36,6 +37,7 @@ Model::Model(kernels::Context& context, const ModelConfig& config, parallel::Mes
       moe_layers_(moe_layers_of(config)),
       rope_cosine_(DType::f32, {limits.max_positions, head_width(config) / 2}),
       rope_sine_(DType::f32, {limits.max_positions, head_width(config) / 2}) {
+  decode_config_.moe.capacity_factor = 0;
   kernels::rope_tables(rope_cosine_, rope_sine_, config.rope_theta);
   initialize(context, dense_, config_, seed);
   initialize(context, experts_, config_, seed);
@@ -150,7 +152,7 @@ UnitResult Model::evaluate_unit(kernels::Context& context, const UnitInput& inpu
 void Model::decode(kernels::Context& context, TensorView logits, ConstTensorView tokens,
                    std::vector<KvCache>& cache) {
   const std::int64_t T = tokens.dim(0);
-  LayerContext layer = layer_context(context, {1, T});
+  LayerContext layer = {context, activations_, decode_config_, {1, T}, rope_cosine_, rope_sine_};
   kernels::ArenaScope scope(activations_);
   TensorView x = embed(layer, {tokens, {}});
   for (std::size_t l = 0; l < blocks_.size(); ++l) {

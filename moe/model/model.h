@@ -58,6 +58,7 @@ class Model {
   std::size_t activation_bytes() const { return activations_.peak_bytes(); }
 
   // For decoding (moe/decode): logits of the last of T new tokens (T) i32 of one sequence, into logits (V).
+  // Without expert capacity: what a token gets must not depend on which others came in the same call.
   void decode(kernels::Context& context, TensorView logits, ConstTensorView tokens,
               std::vector<KvCache>& cache);
 
@@ -70,6 +71,7 @@ class Model {
                             UnitResult& result, Recompute recompute);
 
   ModelConfig config_;
+  ModelConfig decode_config_;  // without capacity
   ModelLimits limits_;
   ParameterGroup dense_;
   ParameterGroup experts_;

@@ -112,11 +112,15 @@ Routing route(LayerContext& layer, ConstTensorView x, ConstTensorView router_wei
     broken::choose_ties_by_rank(layer.kernels, routing.expert, routing.probability);
   // Before drops: balancing answers to what the router wants, not to what fitted.
   take_statistics(layer, routing, statistics);
+  // Drops work on a copy: the gradient needs the choice, since a dropped score still divides the others.
+  kernels::ArenaScope scratch(arena);
+  const TensorView kept = scratch.tensor(DType::i32, {N, K});
+  std::copy_n(routing.expert.data<std::int32_t>(), N * K, kept.data<std::int32_t>());
   const std::int64_t capacity = expert_capacity(config, N);
   if (capacity > 0 && capacity < N)
-    kernels::router_drop(layer.kernels, routing.expert, routing.weight, E, capacity,
+    kernels::router_drop(layer.kernels, kept, routing.weight, E, capacity,
                          config.drop_policy == DropPolicy::probability);
-  kernels::sort_slots(layer.kernels, routing.count, routing.row_of_slot, routing.slot_of_row, routing.expert);
+  kernels::sort_slots(layer.kernels, routing.count, routing.row_of_slot, routing.slot_of_row, kept);
   for (std::int64_t i = 0; i < E; ++i) routing.rows += routing.count.data<std::int32_t>()[i];
   statistics.dropped = N * K - routing.rows;
   return routing;

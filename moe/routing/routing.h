@@ -21,10 +21,10 @@ struct Routing {
   TensorView logits;       // (N, E)
   TensorView probability;  // (N, E)
   TensorView lse;          // (N)
-  TensorView expert;       // (N, K) i32, -1 = dropped
+  TensorView expert;       // (N, K) i32: the choice, also of slots that were dropped after it
   TensorView weight;       // (N, K)
   TensorView count;        // (E) i32: rows per expert after drops
-  TensorView row_of_slot;  // (N, K) i32
+  TensorView row_of_slot;  // (N, K) i32, -1 = dropped
   TensorView slot_of_row;  // (N K) i32
   TensorView top_count;    // (S, E) i64, S = sequences of the unit (at least 1)
   std::int64_t rows = 0;   // R: sum of count

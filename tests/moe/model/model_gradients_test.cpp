@@ -1,0 +1,90 @@
+// The whole model against its specification, and the specification's gradients against complex steps.
+#include <algorithm>
+#include <cmath>
+
+#include "moe/routing/routing.h"
+#include "tests/moe/support/tiny_model.h"
+#include "tests/support/op_test.h"
+
+namespace switchyard::test {
+namespace {
+
+constexpr std::int64_t kSequences = 2, kLength = 5;
+
+class ModelGradientTest : public testing::TestWithParam<TinyCase> {
+ protected:
+  const moe::ModelConfig& config() const { return GetParam().config; }
+  std::uint64_t seed() const { return GetParam().seed; }
+  ReferenceUnit unit() const { return random_unit(config(), kSequences, kLength, seed()); }
+  moe::ModelLimits limits() const { return tiny_limits(kSequences, kLength); }
+};
+
+TEST_P(ModelGradientTest, SpecificationAgreesWithComplexStepInEveryElement) {
+  constexpr double kStep = 1e-100;
+  TinyModel tiny(config(), seed(), limits());
+  const NamedValues<double> weights = tiny.weights(),
+                            gradients = reference_gradients(config(), tiny.biases(), weights, unit());
+  NamedValues<Complex> complex_weights;
+  for (const auto& [name, values] : weights) complex_weights[name] = as_complex(values);
+  ASSERT_EQ(gradients.size(), moe::parameter_specs(config()).size());
+  for (auto& [name, values] : complex_weights) {
+    std::vector<double> expected;
+    for (Complex& value : values) {
+      const Complex kept = value;
+      value += Complex(0, kStep);
+      expected.push_back(reference_loss(config(), tiny.biases(), complex_weights, unit()).total.imag() /
+                         kStep);
+      value = kept;
+    }
+    expect_close(gradients.at(name), expected, 1e-8, name);
+    EXPECT_TRUE(std::any_of(expected.begin(), expected.end(), [](double g) { return std::abs(g) > 1e-6; }))
+        << name << " does not matter here, so nothing was checked";
+  }
+}
+
+void expect_routing(const moe::RoutingStatistics& actual, const ReferenceRouting& expected) {
+  EXPECT_EQ(actual.load, expected.load);
+  EXPECT_EQ(actual.dropped, expected.dropped);
+  EXPECT_NEAR(actual.entropy, expected.entropy, 1e-5);
+  EXPECT_NEAR(actual.aux_loss, expected.aux_loss, 1e-5);
+  EXPECT_NEAR(actual.sequence_aux_loss, expected.sequence_aux_loss, 1e-5);
+  EXPECT_NEAR(actual.z_loss, expected.z_loss, 1e-5);
+}
+
+TEST_P(ModelGradientTest, ModelAgreesWithTheSpecificationOnAllLevels) {
+  for (const CpuLevel level : all_cpu_levels()) {
+    SCOPED_TRACE(std::string(kernels::isa_name(level.isa)) + " " + std::to_string(level.threads));
+    TinyModel tiny(config(), seed(), limits(), level.threads, level.isa);
+    const ReferenceLoss<double> expected = reference_loss(config(), tiny.biases(), tiny.weights(), unit());
+    const NamedValues<double> gradients =
+        reference_gradients(config(), tiny.biases(), tiny.weights(), unit());
+    for (const ReferenceRouting& routing : expected.routing)
+      ASSERT_GT(routing.margin, 1e-4) << "a near-tie: choose another seed for this case";
+
+    const UnitTensors tensors(unit());
+    tiny.model.clear_gradients();
+    const moe::UnitResult result = tiny.model.train_unit(tiny.context, tensors.input(), moe::Recompute::none);
+    EXPECT_NEAR(result.loss, expected.cross_entropy, 1e-5);
+    ASSERT_EQ(result.routing.size(), expected.routing.size());
+    for (std::size_t m = 0; m < expected.routing.size(); ++m)
+      expect_routing(result.routing[m], expected.routing[m]);
+    for (const auto& [name, values] : tiny.gradients()) expect_close(values, gradients.at(name), 1e-4, name);
+    const moe::UnitResult evaluated = tiny.model.evaluate_unit(tiny.context, tensors.input());
+    EXPECT_EQ(evaluated.loss, result.loss);
+  }
+}
+
+TEST(TinyCases, DropWhereTheyShould) {
+  for (const TinyCase& tiny_case : tiny_cases()) {
+    if (tiny_case.config.moe.capacity_factor == 0) continue;
+    TinyModel tiny(tiny_case.config, tiny_case.seed, tiny_limits(kSequences, kLength));
+    const auto loss = reference_loss(tiny_case.config, tiny.biases(), tiny.weights(),
+                                     random_unit(tiny_case.config, kSequences, kLength, tiny_case.seed));
+    EXPECT_GT(loss.routing[0].dropped, 0) << tiny_case.name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Configs, ModelGradientTest, testing::ValuesIn(tiny_cases()), tiny_case_name);
+
+}  // namespace
+}  // namespace switchyard::test
