@@ -117,10 +117,8 @@ int run_inspect(const Arguments& arguments) {
   std::filesystem::path path;
   bool digest_only = false;
   command.add_option("PATH", path, "what to look at")->required();
-  command.add_flag(
-      "--digest", digest_only,
-      "of a checkpoint, print one digest of all global tensors and of the position in the data; it does "
-      "not depend on the layout that wrote it");
+  command.add_flag("--digest", digest_only,
+                   "one digest of a checkpoint's tensors and data position, whatever layout wrote it");
   if (!parse_arguments(command, arguments)) return kExitDone;
   data::RealIo io;
   if (!std::filesystem::exists(path)) throw UserError(fmt::format("{} does not exist", path.string()));

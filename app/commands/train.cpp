@@ -1,20 +1,11 @@
 #include "app/commands/train.h"
 
 #include "app/command_line/arguments.h"
+#include "app/command_line/ranks.h"
 #include "app/exit_code.h"
 #include "app/train/trainer.h"
-#include "parallel/communicators/mpi.h"
 
 namespace switchyard::app {
-
-namespace {
-
-int exit_code_of(const std::exception& error) {
-  const auto* own = dynamic_cast<const Error*>(&error);
-  return own == nullptr ? kExitInternal : exit_code(own->kind());
-}
-
-}  // namespace
 
 int run_train(const Arguments& arguments) {
   CLI::App command(
@@ -31,7 +22,7 @@ int run_train(const Arguments& arguments) {
   add_log_arguments(command, log);
   if (!parse_arguments(command, arguments)) return kExitDone;
 
-  const auto body = [&](parallel::MpiWorld& world) {
+  return run_on_ranks("train", [&](parallel::MpiWorld& world) {
     log.rank = world.communicator().rank();
     log.ranks = world.communicator().size();
     set_up_log(log);
@@ -43,8 +34,7 @@ int run_train(const Arguments& arguments) {
       add_log_file(RunFolder{config.run.directory}.log(), log);
     }
     return run_training(config, world.communicator(), options);
-  };
-  return parallel::run_ranks({}, body, exit_code_of);
+  });
 }
 
 }  // namespace switchyard::app

@@ -22,18 +22,6 @@ using Json = nlohmann::ordered_json;
                               std::strerror(errno)));
 }
 
-// The history up to `resumed_step`. Lines that are not JSON are what a crash left behind.
-std::string kept_history(const std::filesystem::path& path, std::int64_t resumed_step) {
-  std::ifstream in(path);
-  std::string kept, line;
-  while (std::getline(in, line)) {
-    const Json entry = Json::parse(line, nullptr, false);
-    if (!entry.is_object() || !entry.contains("step") || !entry["step"].is_number_integer()) continue;
-    if (entry["step"].get<std::int64_t>() <= resumed_step) kept += line + "\n";
-  }
-  return kept;
-}
-
 Json layer_json(const moe::LayerSummary& layer, bool per_expert) {
   Json json = {{"layer", layer.layer},
                {"entropy", layer.entropy},
@@ -64,9 +52,24 @@ double load_ratio(const moe::StepSummary& summary) {
   return worst;
 }
 
+// The history up to `resumed_step`. Lines that are not JSON are what a crash left behind.
+std::string MetricsFile::kept_history(std::int64_t resumed_step) {
+  std::ifstream in(path_);
+  std::string kept, line;
+  while (std::getline(in, line)) {
+    const Json entry = Json::parse(line, nullptr, false);
+    if (!entry.is_object() || !entry.contains("step") || !entry["step"].is_number_integer()) continue;
+    const auto step = entry["step"].get<std::int64_t>();
+    if (step > resumed_step) continue;
+    kept += line + "\n";
+    if (entry.contains("validation_loss")) last_evaluated_step_ = step;
+  }
+  return kept;
+}
+
 MetricsFile::MetricsFile(std::filesystem::path file, std::int64_t resumed_step, bool per_expert)
     : path_(std::move(file)), per_expert_(per_expert) {
-  const std::string history = kept_history(path_, resumed_step);
+  const std::string history = kept_history(resumed_step);
   const std::filesystem::path fresh = path_.string() + ".new";
   {
     std::ofstream out(fresh, std::ios::binary | std::ios::trunc);

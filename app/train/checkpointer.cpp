@@ -44,14 +44,22 @@ void Checkpointer::discard_all() {
 }
 
 std::optional<std::filesystem::path> Checkpointer::newest() {
-  std::string path;
+  std::string path, refusal;
   if (world_.rank() == 0) {
     const data::Newest found = data::find_newest(io_, folder_, {.run = run_, .check_digests = true});
     for (const data::Rejection& rejection : found.rejections)
       spdlog::warn("checkpoint passed over: {}", rejection.text());
     if (found.checkpoint) path = found.checkpoint->path.string();
+    if (const auto candidates = data::list_checkpoints(io_, folder_).candidates;
+        !found.checkpoint && !candidates.empty())
+      refusal = fmt::format(
+          "{}: none of its {} checkpoint(s) can be used; {}; put back a whole one, take another "
+          "run.directory, or start over with --fresh, which deletes them",
+          folder_.string(), candidates.size(), found.rejections.front().text());
   }
   path = broadcast_text(world_, path);
+  refusal = broadcast_text(world_, refusal);
+  if (!refusal.empty()) throw CheckpointError(refusal);
   if (path.empty()) return std::nullopt;
   return path;
 }

@@ -34,7 +34,9 @@ class Checkpointer {
 
   /// Deletes every checkpoint of the folder. Collective.
   void discard_all();
-  /// The newest checkpoint that verifies; each one passed over is logged with its reason. Collective.
+  /// The newest checkpoint that verifies; each one passed over is logged with its reason. Empty if the folder
+  /// has never had one. Throws CheckpointError if there are some and none verifies: starting over in silence
+  /// would bury what can still be saved. Collective.
   std::optional<std::filesystem::path> newest();
 
   /// Starts saving `slices` as of `step`; a save under way is finished first. Collective.

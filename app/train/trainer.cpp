@@ -57,6 +57,7 @@ int Trainer::run() {
   while (state_.step < steps() && stop == Stop::none) {
     const StepRecord record = train_step();
     report(record);
+    stop_if_diverged();
     const std::int64_t every = session_.config().train.evaluate_every;
     if (every > 0 && state_.step % every == 0) evaluate();
     save_if_due();
@@ -77,11 +78,14 @@ void Trainer::resume_or_start() {
   }
   peak_flops_ = measured_peak(session_);
   loader_ = session_.loader(state_.step);
-  if (!is_first_rank()) return;
-  write_resolved_config(session_, folder_);
-  metrics_ =
-      std::make_unique<MetricsFile>(folder_.metrics(), state_.step, session_.config().metrics.per_expert);
-  if (options_.quiet) return;
+  if (is_first_rank()) {
+    write_resolved_config(session_, folder_);
+    metrics_ =
+        std::make_unique<MetricsFile>(folder_.metrics(), state_.step, session_.config().metrics.per_expert);
+    last_evaluated_step_ = metrics_->last_evaluated_step();
+  }
+  session_.world().all_reduce_max(std::span(&last_evaluated_step_, 1));
+  if (!is_first_rank() || options_.quiet) return;
   log_start(session_, folder_, state_, peak_flops_);
   if (const ProgressOutput output = stderr_progress(); output.redraw)
     progress_ = std::make_unique<Progress>(ProgressOptions{"train", "steps", steps(), state_.step}, output);
@@ -112,6 +116,7 @@ StepRecord Trainer::train_step() {
   state_.step += 1;
   state_.samples += session_.config().train.global_batch;
   state_.updates = session_.optimizer().updates();
+  skipped_in_a_row_ = update.applied ? 0 : skipped_in_a_row_ + 1;
   return describe_step(summary, update, seconds_since(start), loader_->wait_seconds() - wait_before);
 }
 
@@ -132,6 +137,16 @@ StepRecord Trainer::describe_step(const moe::StepSummary& summary, const moe::Up
   record.flops_per_second = record.tokens_per_second * flops_per_token_;
   record.utilisation = peak_flops_ > 0 ? record.flops_per_second / peak_flops_ : 0;
   return record;
+}
+
+void Trainer::stop_if_diverged() {
+  if (skipped_in_a_row_ < kMostSkippedSteps) return;
+  if (checkpointer_.is_pending()) checkpointer_.finish();
+  throw NumericsError(fmt::format(
+      "{} steps in a row must not be without a finite loss and gradient; steps {} to {} were; lower "
+      "optimizer.learning_rate or lengthen optimizer.schedule.warmup_steps, and go on from the last "
+      "checkpoint in {} or start over with --fresh",
+      kMostSkippedSteps, state_.step - kMostSkippedSteps + 1, state_.step, folder_.checkpoints().string()));
 }
 
 void Trainer::report(const StepRecord& record) {
@@ -171,6 +186,8 @@ void Trainer::save() {
 }
 
 void Trainer::save_if_due() {
+  // A state that may have diverged must not push older ones out of the folder.
+  if (skipped_in_a_row_ > 0) return;
   const CheckpointConfig& config = session_.config().checkpoint;
   if (config.every == 0 || state_.step % config.every != 0 || state_.step == steps()) return;
   save();
@@ -208,6 +225,9 @@ int Trainer::finish(Stop stop) {
   if (progress_) progress_->finish();
   if (is_first_rank() && !options_.quiet) {
     log_costs(session_.context().trace());
+    if (state_.updates != state_.step)
+      spdlog::warn("{} of {} steps were skipped: their loss or gradient was not finite",
+                   state_.step - state_.updates, state_.step);
     if (stop != Stop::none && stopped_early)
       spdlog::info("stopped at step {} of {}; the same command goes on from there", state_.step, steps());
     else

@@ -16,6 +16,9 @@
 
 namespace switchyard::app {
 
+/// A run whose steps are all skipped learns nothing. A bad batch or a loss spike skips a few.
+inline constexpr std::int64_t kMostSkippedSteps = 20;
+
 struct TrainOptions {
   bool fresh = false;  ///< start over: checkpoints and metrics of an earlier run are deleted
   bool quiet = false;  ///< no step lines or progress bar (tests, verify)
@@ -23,7 +26,8 @@ struct TrainOptions {
 };
 
 /// Runs or resumes a training run on this rank. Collective. Returns kExitDone, or kExitResumable when a
-/// signal or the time limit stopped it with a checkpoint written. Throws Error.
+/// signal or the time limit stopped it with a checkpoint written. Throws Error; NumericsError once
+/// kMostSkippedSteps steps in a row were not finite.
 int run_training(const Config& config, parallel::Communicator& world, const TrainOptions& options);
 
 class Trainer {
@@ -42,6 +46,7 @@ class Trainer {
   void evaluate();
   void save();
   void save_if_due();
+  void stop_if_diverged();
   Stop agreed_stop(double step_seconds);
   int finish(Stop stop);
   bool is_first_rank() { return session_.world().rank() == 0; }
@@ -62,6 +67,7 @@ class Trainer {
   double peak_flops_ = 0;  // over all ranks
   double smoothed_step_seconds_ = 0;
   std::int64_t last_evaluated_step_ = -1;
+  std::int64_t skipped_in_a_row_ = 0;  // the same on all ranks
 };
 
 }  // namespace switchyard::app

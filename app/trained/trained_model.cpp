@@ -10,14 +10,26 @@
 #include "app/train/run_folder.h"
 #include "data/checkpoint/format/names.h"
 #include "data/checkpoint/load/verify.h"
+#include "data/storage/file.h"
 #include "kernels/runtime/error.h"
 #include "moe/optim/optimizer.h"
 #include "parallel/communicators/local.h"
 
 namespace switchyard::app {
 
+namespace {
+
+// Prepared folders have a manifest of the same name.
+bool is_prepared_folder(const std::filesystem::path& path) {
+  constexpr std::uint64_t kLimit = static_cast<std::uint64_t>(data::kMaxManifestBytes);
+  return data::read_whole_file(path / data::kManifestName, kLimit).find("\"switchyard tokens\"") !=
+         std::string::npos;
+}
+
+}  // namespace
+
 std::filesystem::path resolve_checkpoint(data::Io& io, const std::filesystem::path& path) {
-  if (std::filesystem::exists(path / data::kManifestName)) {
+  if (std::filesystem::exists(path / data::kManifestName) && !is_prepared_folder(path)) {
     if (const auto rejection = data::verify_checkpoint(io, path, {}))
       throw CheckpointError(fmt::format("{}; take another checkpoint of the run", rejection->text()));
     return path;
