@@ -1,6 +1,6 @@
 #include "moe/decode/generator.h"
 
-#include <algorithm>
+#include <gmock/gmock.h>
 
 #include "kernels/ops/cross_entropy.h"
 #include "tests/moe/support/tiny_model.h"
@@ -64,12 +64,15 @@ TEST_P(DroplessGeneratorTest, LogitsAreThoseOfTheWholeSequence) {
 TEST(Generator, RefusesWhatItHasNoRoomFor) {
   TinyModel tiny(moe_config(), 1, tiny_limits(1, kLength));
   moe::Generator generator(tiny.model, 3);
-  EXPECT_THROW(generator.feed(tiny.context, {}), InternalError);
-  EXPECT_THROW(generator.feed(tiny.context, {1, 2, 3, 4}), InternalError);
+  const auto refusal = [](const char* text) {
+    return ::testing::ThrowsMessage<InternalError>(::testing::HasSubstr(text));
+  };
+  EXPECT_THAT([&] { generator.feed(tiny.context, {}); }, refusal("0 tokens after 0 of 3"));
+  EXPECT_THAT([&] { generator.feed(tiny.context, {1, 2, 3, 4}); }, refusal("4 tokens after 0 of 3"));
   generator.feed(tiny.context, {1, 2});
   EXPECT_EQ(generator.length(), 2);
   EXPECT_EQ(generator.capacity(), 3);
-  EXPECT_THROW(generator.feed(tiny.context, {3, 4}), InternalError);
+  EXPECT_THAT([&] { generator.feed(tiny.context, {3, 4}); }, refusal("2 tokens after 2 of 3"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Configs, GeneratorTest, testing::ValuesIn(tiny_cases()), tiny_case_name);

@@ -146,16 +146,16 @@ TEST_F(RoutingTest, LoadsAreCountedBeforeDropsAndWeightsStayAsTheyAre) {
 TEST_F(RoutingTest, ADroppedChoiceStillSharesInTheDivisor) {
   // Row 0 chooses experts 0 and 1; expert 1 is full. Its other weight is not divided anew, so that its
   // gradient reaches the dropped expert's logit.
-  config.moe.experts = 2;
+  config.moe.experts = 3;
   config.moe.capacity_factor = 0.5;
-  const moe::Routing routing = route(1, 2, {1, 0, 0, 1});
+  const moe::Routing routing = route(1, 2, {1, 0, -3, 0, 1, -3});
   EXPECT_THAT(kept(routing), ElementsAre(0, -1, 1, -1));
-  const auto* weights = routing.weight.data<float>();
-  EXPECT_NEAR(weights[0], 1 / (1 + std::exp(-1.0)), 1e-6);
-  kernels::Tensor dlogits(DType::f32, {2, 2});
+  const auto first = static_cast<double>(routing.weight.data<float>()[0]);
+  EXPECT_NEAR(first, 1 / (1 + std::exp(-1.0)), 1e-6);
+  kernels::Tensor dlogits(DType::f32, {2, 3});
   moe::route_backward(layer, dlogits, f32_tensor({2, 2}, {1, 0, 1, 0}), routing);
-  const double slope = static_cast<double>(weights[0]) * (1.0 - static_cast<double>(weights[0]));
-  expect_close(values_of(dlogits), {slope, -slope, -slope, slope}, 1e-5, "dlogits");
+  const double slope = first * (1.0 - first);
+  expect_close(values_of(dlogits), {slope, -slope, 0, -slope, slope, 0}, 1e-5, "dlogits");
 }
 
 TEST_F(RoutingTest, OneSigmoidChoiceKeepsItsScoreAsWeight) {
