@@ -14,7 +14,7 @@ MAY_SEE = {
 HEADER_PLACES = [
     (r"mpi\.h|mpi/.*|mpi-ext\.h", ["parallel/"]),
     (r"nccl\.h", ["parallel/"]),
-    (r"H5.*\.h|H5Cpp\.h|hdf5\.h|hdf5/.*", ["data/tokens/shard/hdf5_layout.cpp", "tests/data/"]),
+    (r"H5.*\.h|H5Cpp\.h|hdf5\.h|hdf5/.*", ["data/tokens/shard/hdf5_layout.cpp", "tests/data/", "tests/faults/"]),
     (r"yaml-cpp/.*|yaml\.h", ["app/config/"]),
     (r"cuda.*|cublas.*|cudnn.*|cub/.*|thrust/.*|cutlass/.*|cooperative_groups.*|nv(tx3/|rtc|ml).*", ["kernels/cuda/"]),
     (r"dnnl.*|oneapi/dnnl/.*", ["kernels/cpu/", "tests/bench/"]),
@@ -38,7 +38,7 @@ GENERATED_HEADERS = {"switchyard_build_info.h"}
 LIBRARY_PLACES = [
     (r"MPI::.*|mpi|mpi_cxx", ["parallel/"]),
     (r".*nccl.*", ["parallel/"]),
-    (r"hdf5.*|HDF5.*", ["data/tokens/", "tests/data/"]),
+    (r"hdf5.*|HDF5.*", ["data/tokens/", "tests/data/", "tests/faults/"]),
     (r"yaml-cpp.*", ["app/config/"]),
     (r"CUDA::.*|cud.*|cublas.*", ["kernels/cuda/"]),
     (r"DNNL::.*|dnnl", ["kernels/cpu/", "tests/bench/"]),

@@ -7,6 +7,7 @@
 #include <complex>
 #include <cstdint>
 #include <functional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -71,6 +72,11 @@ class CpuOpTest : public testing::TestWithParam<CpuLevel> {
   CpuOpTest() : context(GetParam().threads, GetParam().isa) {}
   kernels::Context context;
 };
+/// Named in the list of tests; the default would print padding, which differs between two listings.
+inline void PrintTo(const CpuLevel& level,
+                    std::ostream* out) {  // NOLINT(readability-identifier-naming): GoogleTest's
+  *out << kernels::isa_name(level.isa) << ", " << level.threads << " thread(s)";
+}
 std::vector<CpuLevel> all_cpu_levels();
 std::string cpu_level_name(const testing::TestParamInfo<CpuLevel>& info);
 
