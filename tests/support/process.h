@@ -62,6 +62,7 @@ class Process {
   bool wait_until(const std::function<bool()>& holds, std::chrono::seconds limit = kPatience);
   /// Kills it when time runs out.
   Outcome wait(std::chrono::seconds limit = kPatience);
+  std::string out_so_far() const { return read_file(streams_ / "out"); }
   std::string err_so_far() const { return read_file(streams_ / "err"); }
 
  private:
