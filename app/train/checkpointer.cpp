@@ -165,6 +165,8 @@ bool Checkpointer::commit(Pending& pending) {
   std::string cause;
   if (world_.rank() == 0) {
     try {
+      if (lock_->is_lost())
+        throw CheckpointError(fmt::format("another run has taken over {}; stop one of the two", folder_.string()));
       std::vector<data::PartRecord> parts;
       for (const std::string& text : records) parts.push_back(data::PartRecord::parse(text));
       data::commit(io_, pending.attempt,
