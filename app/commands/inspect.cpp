@@ -11,7 +11,6 @@
 #include "data/checkpoint/format/names.h"
 #include "data/checkpoint/load/reader.h"
 #include "data/checkpoint/load/verify.h"
-#include "data/storage/file.h"
 #include "data/tokens/shard/inspect.h"
 #include "data/tokens/shard/manifest.h"
 
@@ -99,12 +98,6 @@ int inspect_run(data::Io& io, const RunFolder& folder, bool digest_only) {
   return kExitDone;
 }
 
-// Both kinds of folder have a manifest.json; a prepared folder's names a tokenizer.
-bool is_checkpoint(const std::filesystem::path& folder) {
-  constexpr std::uint64_t kLimit = static_cast<std::uint64_t>(data::kMaxManifestBytes);
-  return data::read_whole_file(folder / data::kManifestName, kLimit).find("\"parts\"") != std::string::npos;
-}
-
 }  // namespace
 
 int run_inspect(const Arguments& arguments) {
@@ -124,7 +117,8 @@ int run_inspect(const Arguments& arguments) {
   if (!std::filesystem::exists(path)) throw UserError(fmt::format("{} does not exist", path.string()));
   if (std::filesystem::is_regular_file(path)) return inspect_shard_file(path);
   if (std::filesystem::exists(path / data::kManifestName))
-    return is_checkpoint(path) ? inspect_checkpoint(io, path, digest_only) : inspect_prepared_folder(path);
+    return is_prepared_folder(path) ? inspect_prepared_folder(path)
+                                    : inspect_checkpoint(io, path, digest_only);
   if (std::filesystem::is_directory(RunFolder{path}.checkpoints()))
     return inspect_run(io, {path}, digest_only);
   throw UserError(fmt::format("{} must be a token shard, a prepared folder, a checkpoint or a run folder",

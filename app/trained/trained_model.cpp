@@ -17,16 +17,11 @@
 
 namespace switchyard::app {
 
-namespace {
-
-// Prepared folders have a manifest of the same name.
-bool is_prepared_folder(const std::filesystem::path& path) {
+bool is_prepared_folder(const std::filesystem::path& folder) {
   constexpr std::uint64_t kLimit = static_cast<std::uint64_t>(data::kMaxManifestBytes);
-  return data::read_whole_file(path / data::kManifestName, kLimit).find("\"switchyard tokens\"") !=
+  return data::read_whole_file(folder / data::kManifestName, kLimit).find("\"switchyard tokens\"") !=
          std::string::npos;
 }
-
-}  // namespace
 
 std::filesystem::path resolve_checkpoint(data::Io& io, const std::filesystem::path& path) {
   if (std::filesystem::exists(path / data::kManifestName) && !is_prepared_folder(path)) {

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <mutex>
 
 #include "app/train/messages.h"
 #include "parallel/communicators/local.h"
