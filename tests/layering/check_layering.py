@@ -34,8 +34,8 @@ class Findings:
 
 def files_of(root, tops=TREE):
     """Paths relative to `root` of the project's own text files, sorted. Data that users keep in the tree is not text
-    of the project: only known endings and CMakeLists.txt count."""
-    found = [p for p in root.iterdir() if p.is_file()]
+    of the project: only known endings and CMakeLists.txt count. Neither is `.git`, a file in a linked worktree."""
+    found = [p for p in root.iterdir() if p.is_file() and p.name != ".git"]
     for top in tops:
         found += [p for p in (root / top).rglob("*") if p.is_file()]
     relative = (p.relative_to(root) for p in found if p.suffix in TEXT_ENDINGS or p.name == "CMakeLists.txt")
