@@ -98,15 +98,16 @@ StepRecord Trainer::train_step() {
   const StepShape& shape = session_.shape();
   session_.model().clear_gradients();
   totals_.clear();
-  for (const std::int64_t unit : shape.my_units) {
+  for (const std::int64_t& unit : shape.my_units) {
+    const bool last = &unit == &shape.my_units.back();
     if (unit < 0) {  // no unit left for this rank: it still serves its experts to the others
       const ConstTensorView none(nullptr, DType::i32, {0, shape.T});
-      session_.model().train_unit(context, {none, none}, recompute_of(session_.config()));
+      session_.model().train_unit(context, {none, none}, recompute_of(session_.config()), last);
       continue;
     }
     const data::Batch batch = loader_->get(static_cast<std::uint64_t>(state_.step), unit);
     totals_.add(session_.model().train_unit(context, unit_input(batch, shape.B, shape.T),
-                                            recompute_of(session_.config())));
+                                            recompute_of(session_.config()), last));
   }
   const moe::StepSummary summary = totals_.reduce(session_.world());
   const double rate = moe::learning_rate(session_.config().optimizer, state_.step, steps());

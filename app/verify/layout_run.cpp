@@ -85,8 +85,8 @@ class SmallRun {
     capture.unit_loss.assign(static_cast<std::size_t>(shape_.units), 0.0);
     moe::StepTotals totals(model_.moe_layers(), config_.model.moe.experts);
     model_.clear_gradients();
-    for (const std::int64_t unit : shape_.my_units) {
-      const moe::UnitResult result = run_unit(step, unit);
+    for (const std::int64_t& unit : shape_.my_units) {
+      const moe::UnitResult result = run_unit(step, unit, &unit == &shape_.my_units.back());
       if (unit < 0) continue;
       totals.add(result);
       capture.unit_loss[static_cast<std::size_t>(unit)] = result.loss;
@@ -103,14 +103,15 @@ class SmallRun {
   }
 
  private:
-  moe::UnitResult run_unit(std::int64_t step, std::int64_t unit) {
+  moe::UnitResult run_unit(std::int64_t step, std::int64_t unit, bool last) {
     const std::int64_t B = unit < 0 ? 0 : shape_.B, T = shape_.T;
     const std::vector<std::int32_t> tokens =
         tokens_of(config_.run.seed, step, std::max<std::int64_t>(unit, 0), B * T);
     const std::vector<std::int32_t> targets =
         tokens_of(config_.run.seed + 1, step, std::max<std::int64_t>(unit, 0), B * T);
-    return model_.train_unit(
-        context_, {{tokens.data(), DType::i32, {B, T}}, {targets.data(), DType::i32, {B, T}}}, recompute_);
+    return model_.train_unit(context_,
+                             {{tokens.data(), DType::i32, {B, T}}, {targets.data(), DType::i32, {B, T}}},
+                             recompute_, last);
   }
 
   // Every unit was computed on one rank; the others hold 0, whose bits are 0, so sums of the bits are the

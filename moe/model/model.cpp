@@ -1,5 +1,7 @@
 #include "moe/model/model.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "kernels/ops/embedding.h"
@@ -125,7 +127,18 @@ TensorView Model::forward_blocks(LayerContext& layer, TensorView x, std::vector<
   return x;
 }
 
-UnitResult Model::train_unit(kernels::Context& context, const UnitInput& input, Recompute recompute) {
+// All ranks go through the layers in the same order, so they start the same ranges in the same order.
+void Model::start_sums(std::int64_t layer) {
+  const std::string prefix = fmt::format("layers.{}.", layer);
+  for (ParameterGroup* group : {&dense_, &experts_}) {
+    const auto [first, last] = group->range(prefix);
+    group->sums().start(first, last);
+    group->sums().poll();
+  }
+}
+
+UnitResult Model::train_unit(kernels::Context& context, const UnitInput& input, Recompute recompute,
+                             bool last) {
   LayerContext layer = layer_context(context, {input.tokens.dim(0), input.tokens.dim(1)});
   kernels::ArenaScope scope(activations_);
   UnitResult result;
@@ -133,8 +146,10 @@ UnitResult Model::train_unit(kernels::Context& context, const UnitInput& input, 
   const TensorView x = forward_blocks(layer, embed(layer, input), saved, result, recompute);
   const TensorView dx = scope.tensor(DType::f32, x.shape());
   result.loss = head_loss_and_gradient(layer, head_, dx, x, input.targets.reshaped({layer.unit.N()}));
-  for (std::size_t l = blocks_.size(); l-- > 0;)
+  for (std::size_t l = blocks_.size(); l-- > 0;) {
     block_backward(layer, *exchange_, blocks_[l], dx, dx, saved[l], recompute);
+    if (last) start_sums(static_cast<std::int64_t>(l));
+  }
   kernels::embedding_backward(context, embedding_->gradient, dx, input.tokens.reshaped({layer.unit.N()}));
   return result;
 }

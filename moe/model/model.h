@@ -41,8 +41,11 @@ class Model {
         std::uint64_t seed);
 
   /// Forward and backward; adds to the gradient sums. Collective over the expert axis: every rank of the axis
-  /// calls it the same number of times, with B = 0 where it has no unit.
-  UnitResult train_unit(kernels::Context& context, const UnitInput& input, Recompute recompute);
+  /// calls it the same number of times, with B = 0 where it has no unit. `last`: no other unit of this step
+  /// follows on this rank, so each layer's sums leave for their owners while the layers below it are at work;
+  /// say so on all ranks of the world or on none.
+  UnitResult train_unit(kernels::Context& context, const UnitInput& input, Recompute recompute,
+                        bool last = false);
   /// Forward only.
   UnitResult evaluate_unit(kernels::Context& context, const UnitInput& input);
 
@@ -69,6 +72,7 @@ class Model {
   TensorView embed(LayerContext& layer, const UnitInput& input);
   TensorView forward_blocks(LayerContext& layer, TensorView x, std::vector<BlockSaved>& saved,
                             UnitResult& result, Recompute recompute);
+  void start_sums(std::int64_t layer);
 
   ModelConfig config_;
   ModelConfig decode_config_;  // without capacity

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/runtime/check.h"
 #include "kernels/runtime/random.h"
 
 namespace switchyard::moe {
@@ -120,6 +121,15 @@ ParameterGroup::ParameterGroup(const std::vector<ParameterSpec>& specs, bool exp
 bool ParameterGroup::holds(const std::string& name) const {
   return std::any_of(parameters_.begin(), parameters_.end(),
                      [&](const Parameter& parameter) { return parameter.spec.name == name; });
+}
+
+std::pair<std::int64_t, std::int64_t> ParameterGroup::range(std::string_view prefix) const {
+  const auto begins = [&](const Parameter& parameter) { return parameter.spec.name.starts_with(prefix); };
+  const auto first = std::find_if(parameters_.begin(), parameters_.end(), begins);
+  const auto last = std::find_if_not(first, parameters_.end(), begins);
+  SWITCHYARD_CHECK(std::none_of(last, parameters_.end(), begins), "parameters of {} must lie together",
+                   prefix);
+  return {first - parameters_.begin(), last - parameters_.begin()};
 }
 
 Parameter& ParameterGroup::find(const std::string& name) {

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "kernels/ops/gradient_sum.h"
@@ -61,6 +63,8 @@ class ParameterGroup {
   /// Throws InternalError for a name this group does not hold.
   Parameter& find(const std::string& name);
   bool holds(const std::string& name) const;
+  /// Indices [first, last) of the parameters whose names begin with `prefix`; they lie one after the other.
+  std::pair<std::int64_t, std::int64_t> range(std::string_view prefix) const;
 
  private:
   std::vector<Parameter> parameters_;

@@ -59,18 +59,18 @@ void Optimizer::gather_weights(Shard& shard) {
 }
 
 UpdateReport Optimizer::step(kernels::Context& context, double learning_rate, bool finite) {
-  // Refusals are asked for first: sums that left something out are not worth sending.
-  for (const Shard& shard : shards_) finite = finite && shard.group.sums().overflow() == 0;
+  // Also before a step that is skipped: some of the sums may be under way already.
+  for (Shard& shard : shards_) {
+    const kernels::TraceScope trace(context.trace(), "reduce_gradient_sums", 0,
+                                    static_cast<double>(shard.group.sums().bytes()));
+    shard.group.sums().finish();
+    finite = finite && shard.group.sums().overflow() == 0;
+  }
   UpdateReport report;
   report.gradient_norm = std::nan("");
   if (world_.all_reduce_or(!finite)) return report;
 
   kernels::WideSum squares;
-  for (Shard& shard : shards_) {
-    const kernels::TraceScope trace(context.trace(), "reduce_gradient_sums", 0,
-                                    static_cast<double>(shard.group.sums().bytes()));
-    shard.group.sums().finish();
-  }
   for (Shard& shard : shards_) add_squares(context, shard, squares, finite);
   parallel::all_reduce_wide(world_, squares);
   if (world_.all_reduce_or(!finite)) return report;

@@ -33,6 +33,7 @@ struct Outcome {
   std::vector<double> losses, auxiliary, norms;
   std::vector<std::vector<std::int64_t>> loads;
   NamedValues<float> state;
+  std::vector<std::int64_t> activation_bytes;  // each rank's peak
 };
 
 moe::ModelConfig layout_config() {
@@ -73,7 +74,8 @@ moe::StepSummary train_step(const Training& run, kernels::Context& context, moe:
     const bool has_unit = u < run.units;
     const UnitTensors unit(
         random_unit(run.config, has_unit ? run.B : 0, run.T, static_cast<std::uint64_t>(1000 * step + u)));
-    const moe::UnitResult result = model.train_unit(context, unit.input(), run.recompute);
+    const bool last = first + world.size() >= run.units;
+    const moe::UnitResult result = model.train_unit(context, unit.input(), run.recompute, last);
     if (has_unit) totals.add(result);
   }
   return totals.reduce(world);
@@ -102,6 +104,7 @@ void expect_current(const std::vector<moe::StateSlice>& slices, const NamedValue
 
 Outcome train(const Training& run, Layout layout) {
   Outcome outcome;
+  outcome.activation_bytes.resize(static_cast<std::size_t>(layout.ranks));
   std::mutex lock;
   parallel::run_local(layout.ranks, [&](parallel::Communicator& world) {
     kernels::Context context(1);
@@ -127,6 +130,8 @@ Outcome train(const Training& run, Layout layout) {
     {
       const std::scoped_lock held(lock);
       record(optimizer.owned_state(), outcome.state);
+      outcome.activation_bytes[static_cast<std::size_t>(world.rank())] =
+          static_cast<std::int64_t>(model.activation_bytes());
     }
     world.barrier();
     const std::scoped_lock held(lock);
@@ -212,6 +217,22 @@ TEST(Layouts, AnOverloadedExpertIsWorkedOffInRounds) {
       expect_same(train(run, layout), expected);
     }
   }
+}
+
+// The busy rank may have, above an idle one, the rows of one round in all the tensors that the experts'
+// backward pass holds at once: x, dy and dx (C), gate_up and its gradient (2F), hidden and its gradient (F).
+TEST(Layouts, AnOverloadTakesNoMoreMemoryThanItsBound) {
+  Training run = overload();
+  const std::int64_t C = run.config.width, F = run.config.moe.expert_width[0];
+  const std::int64_t need = 2 * run.units * run.B * run.T;
+  constexpr std::int64_t kAlignment = 12 * 64;  // of each of those tensors
+  const auto above_idle = [&](std::int64_t rows) {
+    run.exchange_rows = rows;
+    const Outcome outcome = train(run, {4, 4});
+    return outcome.activation_bytes.front() - outcome.activation_bytes.back();
+  };
+  EXPECT_LE(above_idle(need / 4), need / 4 * (3 * C + 6 * F) * 4 + kAlignment);
+  EXPECT_GT(above_idle(0), 2 * (need / 4 * (3 * C + 6 * F) * 4)) << "without a bound it does take more";
 }
 
 TEST(Layouts, AnExpertWithoutATokenMayStandAnywhere) {
