@@ -7,6 +7,7 @@
 #include "app/commands/inspect.h"
 #include "app/commands/prepare.h"
 #include "app/commands/schema.h"
+#include "app/commands/supervise.h"
 #include "app/commands/train.h"
 #include "app/commands/verify.h"
 
@@ -17,6 +18,8 @@ std::span<const Command> command_table() {
       {"prepare", "TEXT... --output DIR", "turn text into token shards with a held-out split",
        CommandGroup::data, run_prepare},
       {"train", "CONFIG [--set k=v]", "train a model, or resume it", CommandGroup::training, run_train},
+      {"supervise", "[options] -- COMMAND...", "keep a training command running until it is done",
+       CommandGroup::training, run_supervise},
       {"generate", "RUN --prompt TEXT", "continue a prompt with a trained model", CommandGroup::model,
        run_generate},
       {"evaluate", "RUN [--data DIR]", "loss of a trained model on prepared data", CommandGroup::model,
