@@ -109,7 +109,7 @@ std::optional<Refusal> Assignment::operator()(const IntegerList& kind) {
     kind.field(config_) = {value};
     return std::nullopt;
   }
-  if (node_.kind != Kind::sequence || node_.items.empty())
+  if (node_.kind != Kind::sequence || (node_.items.empty() && !kind.may_be_empty))
     return Refusal{"must be a whole number or a list of them", ""};
   std::vector<std::int64_t> values;
   for (const auto& item : node_.items) {

@@ -14,6 +14,8 @@ namespace switchyard::app {
 
 namespace {
 
+using kernels::RopeScalingKind;
+using moe::AuxLossOver;
 using moe::DropPolicy;
 using moe::RouterScore;
 using moe::ScheduleKind;
@@ -27,6 +29,8 @@ class Rules {
 
   std::vector<Mistake> broken() {
     attention();
+    windows();
+    positions();
     experts();
     groups();
     router();
@@ -72,6 +76,38 @@ class Rules {
             "1");
   }
 
+  void windows() {
+    const auto& model = config_.model;
+    const std::int64_t listed = std::ssize(model.sliding_window);
+    require(listed == 1 || listed == model.layers, {"model.sliding_window", "model.layers"},
+            "must be one number, or a list with one per layer",
+            fmt::format("{} values, {} layers", listed, model.layers));
+  }
+
+  void positions() {
+    const auto& scaling = config_.model.rope_scaling;
+    const bool llama3 = scaling.kind == RopeScalingKind::llama3;
+    const bool yarn = scaling.kind == RopeScalingKind::yarn;
+    require(scaling.kind != RopeScalingKind::none || scaling.factor == 1,
+            {"model.rope_scaling.factor", "model.rope_scaling.kind"},
+            "has no effect without model.rope_scaling.kind", fmt::format("{}", scaling.factor));
+    require(!(llama3 || yarn) || scaling.original_length > 0,
+            {"model.rope_scaling.original_length", "model.rope_scaling.kind"},
+            "must be at least 1 with llama3 and yarn", fmt::format("{}", scaling.original_length));
+    require(!llama3 || scaling.high_frequency_factor > scaling.low_frequency_factor,
+            {"model.rope_scaling.high_frequency_factor", "model.rope_scaling.low_frequency_factor",
+             "model.rope_scaling.kind"},
+            "must be greater than model.rope_scaling.low_frequency_factor",
+            fmt::format("{}, low {}", scaling.high_frequency_factor, scaling.low_frequency_factor));
+    require(!yarn || scaling.beta_fast > scaling.beta_slow,
+            {"model.rope_scaling.beta_fast", "model.rope_scaling.beta_slow", "model.rope_scaling.kind"},
+            "must be greater than model.rope_scaling.beta_slow",
+            fmt::format("{}, slow {}", scaling.beta_fast, scaling.beta_slow));
+    require(!yarn || config_.model.rope_theta > 1, {"model.rope_theta", "model.rope_scaling.kind"},
+            "must be above 1 with yarn, whose ramp divides by its logarithm",
+            fmt::format("{}", config_.model.rope_theta));
+  }
+
   void experts() {
     const auto& moe = config_.model.moe;
     const std::int64_t ranks = config_.parallel.expert;
@@ -108,6 +144,15 @@ class Rules {
         "must leave at least one layer with experts",
         fmt::format("every {} after {} dense of {} layers", moe.every, moe.first_dense_layers, model.layers),
         "lower model.moe.every or model.moe.first_dense_layers, or set model.moe.experts: 0");
+    for (const std::int64_t layer : moe.dense_layers)
+      require(layer < model.layers, {"model.moe.dense_layers", "model.layers"},
+              "must name layers from 0 to model.layers - 1",
+              fmt::format("layer {} of {}", layer, model.layers));
+    require(moe.dense_layers.empty() || moe::moe_layer_count(model) > 0,
+            {"model.moe.dense_layers", "model.moe.every", "model.moe.first_dense_layers", "model.layers"},
+            "must leave at least one layer with experts",
+            fmt::format("[{}]", fmt::join(moe.dense_layers, ", ")),
+            "shorten model.moe.dense_layers, or set model.moe.experts: 0");
     const auto listed = static_cast<std::int64_t>(moe.expert_width.size());
     const bool length_fits = listed == 1 || listed == model.layers;
     require(length_fits, {"model.moe.expert_width", "model.layers"},
@@ -169,6 +214,9 @@ class Rules {
     require(moe.drop_policy == DropPolicy::probability || moe.capacity_factor > 0,
             {"model.moe.drop_policy", "model.moe.capacity_factor"},
             "has no effect without model.moe.capacity_factor", "position, capacity_factor 0 (dropless)");
+    require(moe.aux_loss_over == AuxLossOver::layer || moe.aux_loss > 0,
+            {"model.moe.aux_loss_over", "model.moe.aux_loss"}, "has no effect without model.moe.aux_loss",
+            "all_layers, aux_loss 0");
     const auto& schedule = config_.optimizer.schedule;
     require(schedule.decay_steps == 0 || schedule.kind == ScheduleKind::wsd,
             {"optimizer.schedule.decay_steps", "optimizer.schedule.kind"},

@@ -59,13 +59,15 @@ std::int64_t least(std::int64_t a, std::int64_t b) {
   return a < b ? a : b;
 }
 
-// scores and dweights of one query, n of them seen, become weights and dscores; zeros behind.
-void score_gradients(float* weights, float* dscores, std::int64_t n, float scale, float lse, float delta) {
+// scores and dweights of one query, which sees keys [from, n) of the block, become weights and dscores; zeros
+// elsewhere.
+void score_gradients(float* weights, float* dscores, std::int64_t from, std::int64_t n, float scale,
+                     float lse, float delta) {
   const Vec scales = Vec::broadcast(scale);
   const Vec shift = Vec::broadcast(lse);
   const Vec mean = Vec::broadcast(delta);
   for (std::int64_t c = 0; c < kKeysOfBlock; c += Vec::kWidth) {
-    if (c >= n) {
+    if (c >= n || c + Vec::kWidth <= from) {
       Vec::zero().store(weights + c);
       Vec::zero().store(dscores + c);
       continue;
@@ -74,6 +76,7 @@ void score_gradients(float* weights, float* dscores, std::int64_t n, float scale
     const Vec dscore = weight * (Vec::load(dscores + c) - mean) * scales;
     weight.store(weights + c);
     dscore.store(dscores + c);
+    for (std::int64_t masked = c; masked < from; ++masked) weights[masked] = dscores[masked] = 0;
     for (std::int64_t masked = n; masked < c + Vec::kWidth; ++masked) weights[masked] = dscores[masked] = 0;
   }
 }
@@ -89,9 +92,10 @@ void recompute_weights(const BackwardPass& p, const Block& at, const Scratch& sc
     score_tile(weights, p.q + from, e.H * e.D, rows, scratch.keys_transposed, e.D, seen);
     score_tile(dscores, p.dy + from, e.H * e.D, rows, scratch.values_transposed, e.D, seen);
     for (std::int64_t r = 0; r < rows; ++r) {
-      const std::int64_t query = (at.b * e.H + at.h) * e.T + at.t + m + r;
-      score_gradients(weights + r * kKeysOfBlock, dscores + r * kKeysOfBlock,
-                      least(at.t + m + r + 1 - at.s, at.keys), p.scale, p.lse[query], p.delta[query]);
+      const std::int64_t t = at.t + m + r;
+      const std::int64_t query = (at.b * e.H + at.h) * e.T + t;
+      score_gradients(weights + r * kKeysOfBlock, dscores + r * kKeysOfBlock, e.first_key(t) - at.s,
+                      least(t + 1 - at.s, at.keys), p.scale, p.lse[query], p.delta[query]);
     }
   }
 }
@@ -121,6 +125,8 @@ void add_key_gradients(float* out, const float* a, const float* b, const Block& 
 
 void add_query_gradients(const BackwardPass& p, const Block& at, const Scratch& scratch) {
   const AttentionExtents& e = p.e;
+  // All tiles of a block of queries start with the first block of keys that its first query sees.
+  const bool first = at.s == e.first_key(at.t) / kKeysOfBlock * kKeysOfBlock;
   for (std::int64_t m = 0; m < at.queries; m += kTileRows) {
     const std::int64_t rows = least(at.queries - m, kTileRows);
     const std::int64_t seen = least(at.t + m + rows - at.s, at.keys);
@@ -130,7 +136,7 @@ void add_query_gradients(const BackwardPass& p, const Block& at, const Scratch& 
       const TileCall call{p.dq + e.query(at.b, at.t + m, at.h) + p.panels.begin(panel),
                           e.H * e.D,
                           p.panels.width(panel),
-                          at.s == 0 ? Start::zero : Start::output,
+                          first ? Start::zero : Start::output,
                           scratch.dscores + m * kKeysOfBlock,
                           kKeysOfBlock,
                           scratch.keys + p.panels.begin(panel) * kKeysOfBlock,
@@ -156,6 +162,8 @@ void key_block(const BackwardPass& p, std::int64_t b, std::int64_t g, std::int64
   const std::int64_t sharing = e.H / e.G;
   const std::int64_t width = p.panels.padded_columns();
   Block at{b, 0, 0, 0, s, least(e.S - s, kKeysOfBlock)};
+  // Behind it no query sees a key of the block.
+  const std::int64_t last_query = e.window == 0 ? e.T : least(e.T, s + at.keys - 1 + e.window);
   const std::int64_t from = e.key(b, s, g);
   pack_block_transposed(scratch.keys_transposed, p.k + from, e.G * e.D, at.keys, e.D);
   pack_block_transposed(scratch.values_transposed, p.v + from, e.G * e.D, at.keys, e.D);
@@ -165,7 +173,7 @@ void key_block(const BackwardPass& p, std::int64_t b, std::int64_t g, std::int64
     Vec::zero().store(scratch.dvalues + i);
   }
   for (at.h = g * sharing; at.h < (g + 1) * sharing; ++at.h) {
-    for (at.t = s; at.t < e.T; at.t += kQueriesOfBlock) {
+    for (at.t = s; at.t < last_query; at.t += kQueriesOfBlock) {
       at.queries = least(e.T - at.t, kQueriesOfBlock);
       const std::int64_t query = e.query(b, at.t, at.h);
       pack_block(scratch.queries, p.q + query, e.H * e.D, at.queries, kQueriesOfBlock, p.panels);
@@ -201,8 +209,9 @@ void dot_rows(Threads& threads, float* delta, const float* dy, const float* y, c
 template <>
 void Attention<kBackend>::backward(Context& context, TensorView dq, TensorView dk, TensorView dv,
                                    ConstTensorView dy, ConstTensorView q, ConstTensorView k,
-                                   ConstTensorView v, ConstTensorView y, ConstTensorView lse, float scale) {
-  const AttentionExtents e(q, k);
+                                   ConstTensorView v, ConstTensorView y, ConstTensorView lse, float scale,
+                                   std::int64_t window) {
+  const AttentionExtents e(q, k, window);
   const Panels panels(e.D);
   Threads& threads = context.threads();
   ArenaScope scratch(context.scratch());

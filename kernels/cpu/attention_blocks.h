@@ -13,8 +13,8 @@ constexpr std::int64_t kKeysOfBlock = 96;
 constexpr std::int64_t kQueriesOfBlock = 48;
 
 struct AttentionExtents {
-  AttentionExtents(ConstTensorView q, ConstTensorView k)
-      : B(q.dim(0)), T(q.dim(1)), S(k.dim(1)), H(q.dim(2)), G(k.dim(2)), D(q.dim(3)) {}
+  AttentionExtents(ConstTensorView q, ConstTensorView k, std::int64_t keys_seen)
+      : B(q.dim(0)), T(q.dim(1)), S(k.dim(1)), H(q.dim(2)), G(k.dim(2)), D(q.dim(3)), window(keys_seen) {}
 
   /// Offset of (b, t, h, 0) in a tensor of queries; rows of a head are H * D apart.
   std::int64_t query(std::int64_t b, std::int64_t t, std::int64_t h) const {
@@ -22,8 +22,15 @@ struct AttentionExtents {
   }
   /// Offset of (b, s, g, 0) in a tensor of keys; rows of a head are G * D apart.
   std::int64_t key(std::int64_t b, std::int64_t s, std::int64_t g) const { return ((b * S + s) * G + g) * D; }
+  /// The last key that query t sees, its own, and the first.
+  std::int64_t own_key(std::int64_t t) const { return S - T + t; }
+  std::int64_t first_key(std::int64_t t) const {
+    const std::int64_t own = own_key(t);
+    return window == 0 || own < window ? 0 : own - window + 1;
+  }
 
   std::int64_t B, T, S, H, G, D;
+  std::int64_t window;  ///< 0 = no limit
 };
 
 /// Packs rows (count <= capacity, D) into panels of D: panel p begins at float panels.begin(p) * capacity.

@@ -30,23 +30,33 @@ struct Row {
   float total;
 };
 
-// Turns n scores into weights relative to the row's largest score so far, and scales what the row has summed
-// up to now to that. `first` is for the row's first block, where nothing has been summed yet.
-void softmax_block(float* scores, std::int64_t n, float scale, bool first, Row& row, float* out,
+// Keys [begin, end) of a block.
+struct KeyRange {
+  std::int64_t begin;
+  std::int64_t end;
+  bool empty() const { return begin >= end; }
+};
+
+// Turns the scores of the range into weights relative to the row's largest score so far, and scales what the
+// row has summed up to now to that. `first` is for the row's first block, where nothing has been summed yet.
+// Lanes are those of the block, whatever the range: they decide the order of the sum.
+void softmax_block(float* scores, KeyRange range, float scale, bool first, Row& row, float* out,
                    std::int64_t out_floats) {
   const Vec scales = Vec::broadcast(scale);
-  const std::int64_t whole = n / Vec::kWidth * Vec::kWidth;
-  float largest = first ? scores[0] * scale : row.largest;
-  if (whole > 0) {
+  const std::int64_t start = range.begin / Vec::kWidth * Vec::kWidth;
+  const std::int64_t whole = range.end / Vec::kWidth * Vec::kWidth;
+  for (std::int64_t c = start; c < range.begin; ++c) scores[c] = scores[range.begin];  // no new maximum
+  float largest = first ? scores[range.begin] * scale : row.largest;
+  if (whole > start) {
     Vec most = Vec::broadcast(largest);
-    for (std::int64_t c = 0; c < whole; c += Vec::kWidth) {
+    for (std::int64_t c = start; c < whole; c += Vec::kWidth) {
       const Vec s = Vec::load(scores + c) * scales;
       s.store(scores + c);
       most = max(most, s);
     }
     largest = max_lane(most);
   }
-  for (std::int64_t c = whole; c < n; ++c) {
+  for (std::int64_t c = whole; c < range.end; ++c) {
     scores[c] = scores[c] * scale;
     largest = largest > scores[c] ? largest : scores[c];
   }
@@ -60,49 +70,54 @@ void softmax_block(float* scores, std::int64_t n, float scale, bool first, Row& 
   row.largest = largest;
   const Vec shift = Vec::broadcast(largest);
   Vec total = Vec::zero();
-  for (std::int64_t c = 0; c < whole; c += Vec::kWidth) {
-    const Vec weights = exp(Vec::load(scores + c) - shift);
-    weights.store(scores + c);
-    total = total + weights;
-  }
-  if (whole < n) {
-    exp(Vec::load(scores + whole) - shift).store(scores + whole);
-    for (std::int64_t c = n; c < whole + Vec::kWidth; ++c) scores[c] = 0;
-    total = total + Vec::load(scores + whole);
+  for (std::int64_t c = start; c < range.end; c += Vec::kWidth) {
+    exp(Vec::load(scores + c) - shift).store(scores + c);
+    for (std::int64_t before = c; before < range.begin; ++before) scores[before] = 0;
+    for (std::int64_t behind = range.end; behind < c + Vec::kWidth; ++behind) scores[behind] = 0;
+    total = total + Vec::load(scores + c);
   }
   row.total = row.total + sum(total);
 }
 
-// out (rows, D padded) += weights * values. Row m has seen0 + m keys in this block (at most the whole block):
-// keys all rows see go through one tile, the rest row by row, so that no row touches a key it does not see.
-void add_values(float* out, const float* weights, const float* values, std::int64_t rows, std::int64_t seen0,
-                const Panels& panels) {
-  const std::int64_t shared = seen0 < 0 ? 0 : seen0 < kKeysOfBlock ? seen0 : kKeysOfBlock;
+// out (rows, D padded) += weights * values for `range` of the keys, of all rows from m on.
+void add_range(float* out, const float* weights, const float* values, std::int64_t m, std::int64_t rows,
+               KeyRange range, const Panels& panels, std::int64_t p) {
+  if (range.empty()) return;
+  const std::int64_t stride = panels.stride(p);
+  const TileCall call{out + m * panels.padded_columns() + panels.begin(p),
+                      panels.padded_columns(),
+                      stride,
+                      Start::output,
+                      weights + m * kKeysOfBlock + range.begin,
+                      kKeysOfBlock,
+                      values + panels.begin(p) * kKeysOfBlock + range.begin * stride,
+                      stride,
+                      range.end - range.begin,
+                      nullptr};
+  run_tile<Left::rows>(rows, call);
+}
+
+// out (rows, D padded) += weights * values; row m sees seen[m] of this block, and neither end of the ranges
+// ever falls from one row to the next. Keys all rows see go through one tile, those before and behind row by
+// row, so that no row touches a key it does not see; each row adds its keys in order.
+void add_values(float* out, const float* weights, const float* values, std::int64_t rows,
+                const KeyRange* seen, const Panels& panels) {
+  const KeyRange shared{seen[rows - 1].begin, seen[0].end};
   for (std::int64_t p = 0; p < panels.count; ++p) {
-    const std::int64_t stride = panels.stride(p);
-    const float* panel = values + panels.begin(p) * kKeysOfBlock;
-    TileCall call{out + panels.begin(p),
-                  panels.padded_columns(),
-                  stride,
-                  Start::output,
-                  weights,
-                  kKeysOfBlock,
-                  panel,
-                  stride,
-                  shared,
-                  nullptr};
-    if (shared > 0) run_tile<Left::rows>(rows, call);
-    if (shared == kKeysOfBlock) continue;
-    call.b = panel + shared * stride;
-    for (std::int64_t m = 0; m < rows; ++m) {
-      const std::int64_t seen = seen0 + m < kKeysOfBlock ? seen0 + m : kKeysOfBlock;
-      call.depth = seen - shared;
-      if (call.depth <= 0) continue;
-      call.out = out + m * panels.padded_columns() + panels.begin(p);
-      call.a = weights + m * kKeysOfBlock + shared;
-      run_tile<Left::rows>(1, call);
+    if (shared.empty()) {
+      for (std::int64_t m = 0; m < rows; ++m) add_range(out, weights, values, m, 1, seen[m], panels, p);
+      continue;
     }
+    for (std::int64_t m = 0; m + 1 < rows; ++m)
+      add_range(out, weights, values, m, 1, {seen[m].begin, shared.begin}, panels, p);
+    add_range(out, weights, values, 0, rows, shared, panels, p);
+    for (std::int64_t m = 1; m < rows; ++m)
+      add_range(out, weights, values, m, 1, {shared.end, seen[m].end}, panels, p);
   }
+}
+
+std::int64_t within_block(std::int64_t key) {
+  return key < 0 ? 0 : key < kKeysOfBlock ? key : kKeysOfBlock;
 }
 
 struct ForwardPass {
@@ -121,21 +136,22 @@ void forward_tile(const ForwardPass& f, std::int64_t b, std::int64_t h, std::int
   const AttentionExtents& e = f.e;
   const std::int64_t width = f.panels.padded_columns();
   const std::int64_t head = b * e.G + h / (e.H / e.G);
-  const std::int64_t first_seen = e.S - e.T + t + 1;  // keys that the first row sees
-  const std::int64_t last_seen = first_seen + rows - 1;
+  const std::int64_t end = e.own_key(t + rows - 1) + 1;  // of the keys that any row sees
   alignas(64) float scores[kTileRows * kKeysOfBlock];
   Row state[kTileRows];
+  KeyRange seen[kTileRows];
   for (std::int64_t i = 0; i < rows * width; i += Vec::kWidth) Vec::zero().store(out + i);
-  for (std::int64_t block = 0; block * kKeysOfBlock < last_seen; ++block) {
+  for (std::int64_t block = e.first_key(t) / kKeysOfBlock; block * kKeysOfBlock < end; ++block) {
     const std::int64_t begin = block * kKeysOfBlock;
-    score_tile(scores, f.q + e.query(b, t, h), e.H * e.D, rows, f.packed.keys(head, block), e.D,
-               last_seen - begin);
+    score_tile(scores, f.q + e.query(b, t, h), e.H * e.D, rows, f.packed.keys(head, block), e.D, end - begin);
     for (std::int64_t m = 0; m < rows; ++m) {
-      const std::int64_t seen = first_seen + m - begin < kKeysOfBlock ? first_seen + m - begin : kKeysOfBlock;
-      if (seen > 0)
-        softmax_block(scores + m * kKeysOfBlock, seen, f.scale, block == 0, state[m], out + m * width, width);
+      const std::int64_t first = e.first_key(t + m);
+      seen[m] = {within_block(first - begin), within_block(e.own_key(t + m) + 1 - begin)};
+      if (!seen[m].empty())
+        softmax_block(scores + m * kKeysOfBlock, seen[m], f.scale, first >= begin, state[m], out + m * width,
+                      width);
     }
-    add_values(out, scores, f.packed.values(head, block), rows, first_seen - begin, f.panels);
+    add_values(out, scores, f.packed.values(head, block), rows, seen, f.panels);
   }
   for (std::int64_t m = 0; m < rows; ++m) {
     const Vec share = Vec::broadcast(1.0F / state[m].total);
@@ -165,8 +181,8 @@ void pack_keys(Threads& threads, const ForwardPass& f, const float* k, const flo
 
 template <>
 void Attention<kBackend>::forward(Context& context, TensorView y, TensorView lse, ConstTensorView q,
-                                  ConstTensorView k, ConstTensorView v, float scale) {
-  const AttentionExtents e(q, k);
+                                  ConstTensorView k, ConstTensorView v, float scale, std::int64_t window) {
+  const AttentionExtents e(q, k, window);
   const Panels panels(e.D);
   Threads& threads = context.threads();
   ArenaScope scratch(context.scratch());

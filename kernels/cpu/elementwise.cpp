@@ -78,4 +78,29 @@ void Elementwise<kBackend>::row_gate_backward(Context& context, TensorView dx, T
   });
 }
 
+// Plain loops: comparisons round nothing, and NaN passes both.
+template <>
+void Elementwise<kBackend>::clip_forward(Context& context, TensorView y, ConstTensorView x, float limit) {
+  const std::int64_t C = x.dim(1);
+  auto* py = y.data<float>();
+  const auto* px = x.data<float>();
+  context.threads().run(x.dim(0), kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin * C; i < end * C; ++i)
+      py[i] = px[i] > limit ? limit : px[i] < -limit ? -limit : px[i];
+  });
+}
+
+template <>
+void Elementwise<kBackend>::clip_backward(Context& context, TensorView dx, ConstTensorView dy,
+                                          ConstTensorView x, float limit) {
+  const std::int64_t C = x.dim(1);
+  auto* pdx = dx.data<float>();
+  const auto* pdy = dy.data<float>();
+  const auto* px = x.data<float>();
+  context.threads().run(x.dim(0), kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin * C; i < end * C; ++i)
+      pdx[i] = px[i] > limit || px[i] < -limit ? 0.0F : pdy[i];
+  });
+}
+
 }  // namespace switchyard::kernels

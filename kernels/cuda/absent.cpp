@@ -61,6 +61,15 @@ void Elementwise<Backend::cuda>::row_gate_backward(Context&, TensorView, TensorV
   absent("row_gate_backward");
 }
 template <>
+void Elementwise<Backend::cuda>::clip_forward(Context&, TensorView, ConstTensorView, float) {
+  absent("clip_forward");
+}
+template <>
+void Elementwise<Backend::cuda>::clip_backward(Context&, TensorView, ConstTensorView, ConstTensorView,
+                                               float) {
+  absent("clip_backward");
+}
+template <>
 void Embedding<Backend::cuda>::forward(Context&, TensorView, ConstTensorView, ConstTensorView) {
   absent("embedding_forward");
 }

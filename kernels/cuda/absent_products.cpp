@@ -47,13 +47,13 @@ void GroupedLinear<Backend::cuda>::backward_weight(Context&, const GradientSum&,
 
 template <>
 void Attention<Backend::cuda>::forward(Context&, TensorView, TensorView, ConstTensorView, ConstTensorView,
-                                       ConstTensorView, float) {
+                                       ConstTensorView, float, std::int64_t) {
   absent("attention_forward");
 }
 template <>
 void Attention<Backend::cuda>::backward(Context&, TensorView, TensorView, TensorView, ConstTensorView,
                                         ConstTensorView, ConstTensorView, ConstTensorView, ConstTensorView,
-                                        ConstTensorView, float) {
+                                        ConstTensorView, float, std::int64_t) {
   absent("attention_backward");
 }
 

@@ -40,4 +40,26 @@ void row_gate_backward(Context& context, TensorView dx, TensorView dgate, ConstT
   });
 }
 
+void clip_forward(Context& context, TensorView y, ConstTensorView x, float limit) {
+  const Shape shape = {x.dim(0), x.dim(1)};
+  check_tensor("clip_forward: x", x, DType::f32, shape);
+  check_tensor("clip_forward: y", y, DType::f32, shape);
+  SWITCHYARD_CHECK(limit > 0, "clip_forward: the limit must be above 0; got {}", limit);
+  const auto elements = static_cast<double>(x.elements());
+  const TraceScope trace(context.trace(), "clip_forward", elements, 8 * elements);
+  with_backend(context, [&](auto backend) { Elementwise<backend()>::clip_forward(context, y, x, limit); });
+}
+
+void clip_backward(Context& context, TensorView dx, ConstTensorView dy, ConstTensorView x, float limit) {
+  const Shape shape = {x.dim(0), x.dim(1)};
+  check_tensor("clip_backward: x", x, DType::f32, shape);
+  check_tensor("clip_backward: dy", dy, DType::f32, shape);
+  check_tensor("clip_backward: dx", dx, DType::f32, shape);
+  SWITCHYARD_CHECK(limit > 0, "clip_backward: the limit must be above 0; got {}", limit);
+  const auto elements = static_cast<double>(x.elements());
+  const TraceScope trace(context.trace(), "clip_backward", elements, 12 * elements);
+  with_backend(context,
+               [&](auto backend) { Elementwise<backend()>::clip_backward(context, dx, dy, x, limit); });
+}
+
 }  // namespace switchyard::kernels

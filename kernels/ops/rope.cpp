@@ -22,19 +22,21 @@ void check_rope(const char* what_x, const char* what_table, TensorView x, ConstT
 
 }  // namespace
 
-void rope_tables(TensorView cosine, TensorView sine, double theta) {
+void rope_tables(TensorView cosine, TensorView sine, double theta, const RopeScaling& scaling) {
   const std::int64_t T = cosine.dim(0);
   const std::int64_t half = cosine.dim(1);
   check_tensor("rope_tables: cosine", cosine, DType::f32, {T, half});
   check_tensor("rope_tables: sine", sine, DType::f32, {T, half});
   auto* pcosine = cosine.data<float>();
   auto* psine = sine.data<float>();
+  const std::vector<double> frequencies = rope_frequencies(scaling, theta, half);
+  const double factor = rope_attention_factor(scaling);
   for (std::int64_t i = 0; i < half; ++i) {
-    const double frequency = std::pow(theta, -static_cast<double>(i) / static_cast<double>(half));
+    const double frequency = frequencies[static_cast<std::size_t>(i)];
     for (std::int64_t t = 0; t < T; ++t) {
       const double angle = static_cast<double>(t) * frequency;
-      pcosine[t * half + i] = static_cast<float>(std::cos(angle));
-      psine[t * half + i] = static_cast<float>(std::sin(angle));
+      pcosine[t * half + i] = static_cast<float>(factor * std::cos(angle));
+      psine[t * half + i] = static_cast<float>(factor * std::sin(angle));
     }
   }
 }

@@ -2,12 +2,14 @@
 //   out[i] = x[i] cos - x[i + D/2] sin,   out[i + D/2] = x[i + D/2] cos + x[i] sin.
 #pragma once
 
+#include "kernels/ops/rope_scaling.h"
 #include "kernels/runtime/backend.h"
 
 namespace switchyard::kernels {
 
-/// cosine and sine (T_max, D/2) f32 of position * theta^(-2i/D); angles in double, rounded once.
-void rope_tables(TensorView cosine, TensorView sine, double theta);
+/// cosine and sine (T_max, D/2) f32 of position * rope_frequencies(scaling, theta, D/2), times
+/// rope_attention_factor(scaling); angles in double, the results rounded once.
+void rope_tables(TensorView cosine, TensorView sine, double theta, const RopeScaling& scaling = {});
 
 /// x (B, T, heads, D) is rotated in place; token t has position first_position + t, within the tables.
 void rope_forward(Context& context, TensorView x, ConstTensorView cosine, ConstTensorView sine,

@@ -8,11 +8,17 @@
 
 namespace switchyard::kernels::reference {
 
+/// The first key that the query at position `own` sees.
+inline std::int64_t first_key(std::int64_t own, std::int64_t window) {
+  return window == 0 || own < window ? 0 : own - window + 1;
+}
+
 /// y (B, T, H, D) and lse (B, H, T) from q (B, T, H, D), k and v (B, S, G, D). The largest score is not
 /// taken off first: inputs are small here, and a maximum is not smooth.
 template <typename T>
 void attention_forward(T* y, T* lse, const T* q, const T* k, const T* v, std::int64_t B, std::int64_t Tq,
-                       std::int64_t S, std::int64_t H, std::int64_t G, std::int64_t D, double scale) {
+                       std::int64_t S, std::int64_t H, std::int64_t G, std::int64_t D, double scale,
+                       std::int64_t window = 0) {
   using std::exp;
   using std::log;
   for (std::int64_t b = 0; b < B; ++b) {
@@ -23,7 +29,7 @@ void attention_forward(T* y, T* lse, const T* q, const T* k, const T* v, std::in
         T* out = y + ((b * Tq + t) * H + h) * D;
         for (std::int64_t d = 0; d < D; ++d) out[d] = 0;
         T total = 0;
-        for (std::int64_t s = 0; s <= S - Tq + t; ++s) {
+        for (std::int64_t s = first_key(S - Tq + t, window); s <= S - Tq + t; ++s) {
           const std::int64_t at = ((b * S + s) * G + g) * D;
           T score = 0;
           for (std::int64_t d = 0; d < D; ++d) score += query[d] * k[at + d];
@@ -42,7 +48,7 @@ void attention_forward(T* y, T* lse, const T* q, const T* k, const T* v, std::in
 template <typename T>
 void attention_backward(T* dq, T* dk, T* dv, const T* dy, const T* q, const T* k, const T* v, const T* y,
                         const T* lse, std::int64_t B, std::int64_t Tq, std::int64_t H, std::int64_t G,
-                        std::int64_t D, double scale) {
+                        std::int64_t D, double scale, std::int64_t window = 0) {
   using std::exp;
   for (std::int64_t b = 0; b < B; ++b) {
     for (std::int64_t h = 0; h < H; ++h) {
@@ -51,7 +57,7 @@ void attention_backward(T* dq, T* dk, T* dv, const T* dy, const T* q, const T* k
         const std::int64_t row = ((b * Tq + t) * H + h) * D;
         T delta = 0;  // sum over keys of weight * its gradient
         for (std::int64_t d = 0; d < D; ++d) delta += dy[row + d] * y[row + d];
-        for (std::int64_t s = 0; s <= t; ++s) {
+        for (std::int64_t s = first_key(t, window); s <= t; ++s) {
           const std::int64_t at = ((b * Tq + s) * G + g) * D;
           T score = 0;
           T dweight = 0;

@@ -1,7 +1,9 @@
-// Specification of the row gate of ops/elementwise.h, on any scalar (double, or std::complex<double> for
-// gradient checks).
+// Specification of the row gate and of clipping in ops/elementwise.h, on any scalar (double, or
+// std::complex<double> for gradient checks).
 #pragma once
 
+#include <cmath>
+#include <complex>
 #include <cstdint>
 
 #include "kernels/reference/swiglu.h"
@@ -27,6 +29,21 @@ void row_gate_backward(T* dx, T* dgate, const T* dy, const T* x, const T* gate, 
     }
     dgate[n] = dot * s * (T(1) - s);
   }
+}
+
+/// y = x within [-limit, limit], by the real part; y may be x.
+template <typename T>
+void clip_forward(T* y, const T* x, std::int64_t count, double limit) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    const double value = std::real(x[i]);
+    y[i] = std::abs(value) > limit ? T(std::copysign(limit, value)) : x[i];
+  }
+}
+
+/// dx = dy where x is within the limits, else 0; dx may be dy.
+template <typename T>
+void clip_backward(T* dx, const T* dy, const T* x, std::int64_t count, double limit) {
+  for (std::int64_t i = 0; i < count; ++i) dx[i] = std::abs(std::real(x[i])) > limit ? T(0) : dy[i];
 }
 
 }  // namespace switchyard::kernels::reference

@@ -1,9 +1,46 @@
 // Specification of ops/rope.h, on any scalar (double, or std::complex<double> for gradient checks).
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <numbers>
+
+#include "kernels/ops/rope_scaling.h"
 
 namespace switchyard::kernels::reference {
+
+/// Angle per position of pair i of D / 2, from the wavelength in tokens.
+inline double rope_frequency(const RopeScaling& scaling, double theta, std::int64_t i, std::int64_t D) {
+  const double two_pi = 2 * std::numbers::pi;
+  const double wave = two_pi * std::pow(theta, 2.0 * static_cast<double>(i) / static_cast<double>(D));
+  const double stretched = wave * scaling.factor, L = static_cast<double>(scaling.original_length);
+  switch (scaling.kind) {
+    case RopeScalingKind::none:
+      return two_pi / wave;
+    case RopeScalingKind::linear:
+      return two_pi / stretched;
+    case RopeScalingKind::llama3: {
+      const double low = scaling.low_frequency_factor, high = scaling.high_frequency_factor;
+      const double kept = std::clamp((L / wave - low) / (high - low), 0.0, 1.0);
+      return kept * two_pi / wave + (1 - kept) * two_pi / stretched;
+    }
+    case RopeScalingKind::yarn: {
+      // The pair, not a whole number, whose wave fits `times` into L: theta^(2 pair / D) = L / (2 pi times).
+      const auto pair = [&](double times) {
+        return std::log(L / two_pi / times) / std::log(theta) * static_cast<double>(D) / 2;
+      };
+      double from = pair(scaling.beta_fast), to = pair(scaling.beta_slow);
+      if (scaling.truncate) from = std::floor(from), to = std::ceil(to);
+      from = std::max(from, 0.0);
+      to = std::min(to, static_cast<double>(D - 1));
+      const double width = from == to ? 0.001 : to - from;
+      const double m = std::clamp((static_cast<double>(i) - from) / width, 0.0, 1.0);
+      return (1 - m) * two_pi / wave + m * two_pi / stretched;
+    }
+  }
+  return 0;
+}
 
 /// x (B, T, heads, D) in place; cosine and sine (T_max, D/2). `direction` 1 turns, -1 turns back.
 template <typename Scalar>

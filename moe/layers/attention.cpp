@@ -30,33 +30,39 @@ TensorView norm_rows(TensorView x, const Parameter& weight) {
   return x.reshaped({x.elements() / width, width});
 }
 
-// x (N, width) = normed * weight^T + bias, then qk-norm where the model has it. `raw` and `rstd` are set if
-// so.
-TensorView project(LayerContext& layer, ConstTensorView normed, const Parameter& weight,
-                   const Parameter* bias, const Parameter* norm, TensorView& raw, TensorView& rstd) {
+// out (N, width) = normed * weight^T + bias, then qk-norm and clipping where the model has them.
+ProjectionSaved project(LayerContext& layer, ConstTensorView normed, const Parameter& weight,
+                        const Parameter* bias, const Parameter* norm) {
   const Shape shape = {normed.dim(0), weight.weight.dim(0)};
-  const TensorView x = layer.activations.tensor(DType::f32, shape);
-  if (norm == nullptr) {
-    kernels::linear_forward(layer.kernels, x, normed, weight.weight, bias_of(bias));
-    return x;
+  const auto limit = static_cast<float>(layer.config.clip_qkv);
+  ProjectionSaved saved;
+  saved.out = layer.activations.tensor(DType::f32, shape);
+  if (norm != nullptr) saved.raw = layer.activations.tensor(DType::f32, shape);
+  if (limit > 0) saved.unclipped = layer.activations.tensor(DType::f32, shape);
+  const TensorView unclipped = limit > 0 ? saved.unclipped : saved.out;
+  const TensorView product = norm != nullptr ? saved.raw : unclipped;
+  kernels::linear_forward(layer.kernels, product, normed, weight.weight, bias_of(bias));
+  if (norm != nullptr) {
+    saved.rstd = layer.activations.tensor(DType::f32, {product.elements() / norm->elements()});
+    kernels::rms_norm_forward(layer.kernels, norm_rows(unclipped, *norm), saved.rstd,
+                              norm_rows(ConstTensorView(product), *norm), norm->weight,
+                              static_cast<float>(layer.config.norm_epsilon));
   }
-  raw = layer.activations.tensor(DType::f32, shape);
-  kernels::linear_forward(layer.kernels, raw, normed, weight.weight, bias_of(bias));
-  rstd = layer.activations.tensor(DType::f32, {x.elements() / norm->elements()});
-  kernels::rms_norm_forward(layer.kernels, norm_rows(x, *norm), rstd, norm_rows(raw, *norm), norm->weight,
-                            static_cast<float>(layer.config.norm_epsilon));
-  return x;
+  if (limit > 0) kernels::clip_forward(layer.kernels, saved.out, unclipped, limit);
+  return saved;
 }
 
 // Gradient of one projection: dx (N, width) is the gradient of its output; adds to dnormed and to the
 // parameters.
 void project_backward(LayerContext& layer, TensorView dnormed, TensorView dx, ConstTensorView normed,
                       const Parameter& weight, const Parameter* bias, const Parameter* norm,
-                      ConstTensorView raw, ConstTensorView rstd, Write write) {
+                      const ProjectionSaved& saved, Write write) {
+  if (saved.unclipped.present())
+    kernels::clip_backward(layer.kernels, dx, dx, saved.unclipped, static_cast<float>(layer.config.clip_qkv));
   if (norm != nullptr)
     kernels::rms_norm_backward(layer.kernels, norm_rows(dx, *norm), norm->gradient,
-                               norm_rows(ConstTensorView(dx), *norm), norm_rows(raw, *norm), norm->weight,
-                               rstd, {});
+                               norm_rows(ConstTensorView(dx), *norm), norm_rows(saved.raw, *norm),
+                               norm->weight, saved.rstd, {});
   kernels::linear_backward_data(layer.kernels, dnormed, dx, weight.weight, write);
   kernels::linear_backward_weight(layer.kernels, weight.gradient, dx, normed);
   if (bias != nullptr) kernels::linear_backward_bias(layer.kernels, bias->gradient, dx);
@@ -86,23 +92,20 @@ void attention_forward(LayerContext& layer, const AttentionParameters& parameter
   saved.rstd = arena.tensor(DType::f32, {N});
   kernels::rms_norm_forward(layer.kernels, saved.normed, saved.rstd, x, parameters.norm->weight,
                             static_cast<float>(layer.config.norm_epsilon));
-  saved.q = project(layer, saved.normed, *parameters.q, parameters.q_bias, parameters.q_norm, saved.q_raw,
-                    saved.q_rstd);
-  saved.k = project(layer, saved.normed, *parameters.k, parameters.k_bias, parameters.k_norm, saved.k_raw,
-                    saved.k_rstd);
-  TensorView none;
-  saved.v = project(layer, saved.normed, *parameters.v, parameters.v_bias, nullptr, none, none);
+  saved.q = project(layer, saved.normed, *parameters.q, parameters.q_bias, parameters.q_norm);
+  saved.k = project(layer, saved.normed, *parameters.k, parameters.k_bias, parameters.k_norm);
+  saved.v = project(layer, saved.normed, *parameters.v, parameters.v_bias, nullptr);
 
   const std::int64_t first_position = cache == nullptr ? 0 : cache->length;
-  kernels::rope_forward(layer.kernels, saved.q.reshaped({B, T, H, D}), layer.rope_cosine, layer.rope_sine,
+  kernels::rope_forward(layer.kernels, saved.q.out.reshaped({B, T, H, D}), layer.rope_cosine, layer.rope_sine,
                         first_position);
-  kernels::rope_forward(layer.kernels, saved.k.reshaped({B, T, G, D}), layer.rope_cosine, layer.rope_sine,
+  kernels::rope_forward(layer.kernels, saved.k.out.reshaped({B, T, G, D}), layer.rope_cosine, layer.rope_sine,
                         first_position);
 
-  ConstTensorView keys = saved.k, values = saved.v;
+  ConstTensorView keys = saved.k.out, values = saved.v.out;
   std::int64_t S = T;
   if (cache != nullptr) {
-    append_to_cache(*cache, saved.k, saved.v);
+    append_to_cache(*cache, saved.k.out, saved.v.out);
     S = cache->length;
     keys = cache->k.rows(0, S);
     values = cache->v.rows(0, S);
@@ -110,9 +113,10 @@ void attention_forward(LayerContext& layer, const AttentionParameters& parameter
   saved.mixed = arena.tensor(DType::f32, {N, H * D});
   saved.lse = arena.tensor(DType::f32, {B, H, T});
   kernels::attention_forward(layer.kernels, saved.mixed.reshaped({B, T, H, D}), saved.lse,
-                             saved.q.reshaped({B, T, H, D}), keys.reshaped({B, S, G, D}),
-                             values.reshaped({B, S, G, D}), score_scale(layer.config));
-  kernels::linear_forward(layer.kernels, y, saved.mixed, parameters.output->weight, {});
+                             saved.q.out.reshaped({B, T, H, D}), keys.reshaped({B, S, G, D}),
+                             values.reshaped({B, S, G, D}), score_scale(layer.config), parameters.window);
+  kernels::linear_forward(layer.kernels, y, saved.mixed, parameters.output->weight,
+                          bias_of(parameters.output_bias));
   kernels::add(layer.kernels, y, x, y);
 }
 
@@ -126,24 +130,26 @@ void attention_backward(LayerContext& layer, const AttentionParameters& paramete
   const TensorView dmixed = scratch.tensor(DType::f32, {N, H * D});
   kernels::linear_backward_data(layer.kernels, dmixed, dy, parameters.output->weight, Write::overwrite);
   kernels::linear_backward_weight(layer.kernels, parameters.output->gradient, dy, saved.mixed);
+  if (parameters.output_bias != nullptr)
+    kernels::linear_backward_bias(layer.kernels, parameters.output_bias->gradient, dy);
 
   const TensorView dq = scratch.tensor(DType::f32, {N, H * D});
   const TensorView dk = scratch.tensor(DType::f32, {N, G * D});
   const TensorView dv = scratch.tensor(DType::f32, {N, G * D});
   kernels::attention_backward(layer.kernels, dq.reshaped({B, T, H, D}), dk.reshaped({B, T, G, D}),
                               dv.reshaped({B, T, G, D}), dmixed.reshaped({B, T, H, D}),
-                              saved.q.reshaped({B, T, H, D}), saved.k.reshaped({B, T, G, D}),
-                              saved.v.reshaped({B, T, G, D}), saved.mixed.reshaped({B, T, H, D}), saved.lse,
-                              score_scale(layer.config));
+                              saved.q.out.reshaped({B, T, H, D}), saved.k.out.reshaped({B, T, G, D}),
+                              saved.v.out.reshaped({B, T, G, D}), saved.mixed.reshaped({B, T, H, D}),
+                              saved.lse, score_scale(layer.config), parameters.window);
   kernels::rope_backward(layer.kernels, dq.reshaped({B, T, H, D}), layer.rope_cosine, layer.rope_sine, 0);
   kernels::rope_backward(layer.kernels, dk.reshaped({B, T, G, D}), layer.rope_cosine, layer.rope_sine, 0);
 
   const TensorView dnormed = scratch.tensor(DType::f32, {N, C});
   project_backward(layer, dnormed, dq, saved.normed, *parameters.q, parameters.q_bias, parameters.q_norm,
-                   saved.q_raw, saved.q_rstd, Write::overwrite);
+                   saved.q, Write::overwrite);
   project_backward(layer, dnormed, dk, saved.normed, *parameters.k, parameters.k_bias, parameters.k_norm,
-                   saved.k_raw, saved.k_rstd, Write::add);
-  project_backward(layer, dnormed, dv, saved.normed, *parameters.v, parameters.v_bias, nullptr, {}, {},
+                   saved.k, Write::add);
+  project_backward(layer, dnormed, dv, saved.normed, *parameters.v, parameters.v_bias, nullptr, saved.v,
                    Write::add);
   kernels::rms_norm_backward(layer.kernels, dx, parameters.norm->gradient, dnormed, x,
                              parameters.norm->weight, saved.rstd, dy);

@@ -1,4 +1,4 @@
-// Pre-norm attention with its residual: y = x + Wo attention(rope(qk_norm(norm(x) Wqkv))).
+// Pre-norm attention with its residual: y = x + Wo attention(rope(clip(qk_norm(norm(x) Wqkv)))).
 #pragma once
 
 #include "moe/layers/layer.h"
@@ -16,15 +16,23 @@ struct AttentionParameters {
   const Parameter* q_norm = nullptr;  ///< with qk_norm, like k_norm
   const Parameter* k_norm = nullptr;
   const Parameter* output = nullptr;
+  const Parameter* output_bias = nullptr;  ///< with attention_output_bias
+  std::int64_t window = 0;                 ///< keys a query sees at most; 0 = all
+};
+
+/// What the backward pass reads of queries, keys or values; `width` is H D or G D.
+struct ProjectionSaved {
+  TensorView raw;        // (N, width): before qk-norm; absent without
+  TensorView rstd;       // one per normalised row; absent without
+  TensorView unclipped;  // (N, width): before clipping; absent without
+  TensorView out;        // (N, width): as attention sees it
 };
 
 /// What the backward pass reads; all in the activation arena.
 struct AttentionSaved {
-  TensorView normed, rstd;    // (N, C), (N)
-  TensorView q_raw, k_raw;    // (N, H D), (N, G D): before qk-norm; absent without
-  TensorView q_rstd, k_rstd;  // one per normalised row; absent without
-  TensorView q, k, v;         // (N, H D), (N, G D), (N, G D): as attention sees them
-  TensorView mixed, lse;      // (N, H D), (B, H, T)
+  TensorView normed, rstd;  // (N, C), (N)
+  ProjectionSaved q, k, v;
+  TensorView mixed, lse;  // (N, H D), (B, H, T)
 };
 
 /// Keys and values of the tokens seen so far, for decoding one sequence.

@@ -1,15 +1,33 @@
 #include "moe/model/config.h"
 
+#include <algorithm>
+
 namespace switchyard::moe {
 
 bool is_moe_layer(const ModelConfig& config, std::int64_t layer) {
   if (config.moe.experts == 0 || layer < config.moe.first_dense_layers) return false;
+  if (std::ranges::find(config.moe.dense_layers, layer) != config.moe.dense_layers.end()) return false;
   return (layer - config.moe.first_dense_layers + 1) % config.moe.every == 0;
 }
 
+std::int64_t moe_layer_count(const ModelConfig& config) {
+  std::int64_t count = 0;
+  for (std::int64_t layer = 0; layer < config.layers; ++layer) count += is_moe_layer(config, layer) ? 1 : 0;
+  return count;
+}
+
+namespace {
+std::int64_t of_layer(const std::vector<std::int64_t>& values, std::int64_t layer) {
+  return values.size() == 1 ? values[0] : values.at(static_cast<std::size_t>(layer));
+}
+}  // namespace
+
+std::int64_t sliding_window(const ModelConfig& config, std::int64_t layer) {
+  return of_layer(config.sliding_window, layer);
+}
+
 std::int64_t expert_width(const ModelConfig& config, std::int64_t layer) {
-  const auto& widths = config.moe.expert_width;
-  return widths.size() == 1 ? widths[0] : widths.at(static_cast<std::size_t>(layer));
+  return of_layer(config.moe.expert_width, layer);
 }
 
 std::int64_t dense_width(const ModelConfig& config) {

@@ -40,7 +40,7 @@ Model::Model(kernels::Context& context, const ModelConfig& config, parallel::Mes
       rope_cosine_(DType::f32, {limits.max_positions, head_width(config) / 2}),
       rope_sine_(DType::f32, {limits.max_positions, head_width(config) / 2}) {
   decode_config_.moe.capacity_factor = 0;
-  kernels::rope_tables(rope_cosine_, rope_sine_, config.rope_theta);
+  kernels::rope_tables(rope_cosine_, rope_sine_, config.rope_theta, config.rope_scaling);
   initialize(context, dense_, config_, seed);
   initialize(context, experts_, config_, seed);
   if (config_.moe.bias_balancing)
@@ -76,6 +76,8 @@ BlockParameters Model::block_parameters(std::int64_t l) {
     attention.k_norm = find(layer + "attention.k_norm.weight");
   }
   attention.output = find(layer + "attention.output.weight");
+  if (config_.attention_output_bias) attention.output_bias = find(layer + "attention.output.bias");
+  attention.window = sliding_window(config_, l);
   block.mlp_norm = find(layer + "mlp_norm.weight");
   block.is_moe = is_moe_layer(config_, l);
   if (!block.is_moe) {
@@ -123,6 +125,11 @@ TensorView Model::forward_blocks(LayerContext& layer, TensorView x, std::vector<
     block_forward(layer, *exchange_, blocks_[l], y, x, saved[l], statistics, recompute);
     if (blocks_[l].is_moe) result.routing.push_back(std::move(statistics));
     x = y;
+  }
+  if (config_.moe.aux_loss_over == AuxLossOver::all_layers) {
+    std::vector<Routing*> routings;
+    for (const std::int64_t l : moe_layers_) routings.push_back(&saved[static_cast<std::size_t>(l)].routing);
+    balance_over_layers(layer, routings, result.routing);
   }
   return x;
 }

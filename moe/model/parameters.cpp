@@ -30,6 +30,7 @@ void add_attention(std::vector<ParameterSpec>& specs, const ModelConfig& config,
     specs.push_back({layer + "attention.k_norm.weight", {per_head ? head_width(config) : keys}, Role::norm});
   }
   specs.push_back({layer + "attention.output.weight", {C, queries}, Role::residual_matrix});
+  if (config.attention_output_bias) specs.push_back({layer + "attention.output.bias", {C}, Role::bias});
 }
 
 void add_mlp(std::vector<ParameterSpec>& specs, const std::string& prefix, std::int64_t C, std::int64_t F) {

@@ -30,12 +30,16 @@ struct BalanceFactors {
   double sequence;  // multiplies the sequence's count
 };
 
-BalanceFactors balance_factors(const MoeConfig& config, const UnitShape& unit) {
+BalanceFactors balance_factors(const ModelConfig& model, const UnitShape& unit) {
+  const MoeConfig& config = model.moe;
   if (unit.N() == 0) return {0, 0};
   const auto N = static_cast<double>(unit.N()), T = static_cast<double>(unit.T),
              B = static_cast<double>(unit.B);
   const double ratio = static_cast<double>(config.experts) / static_cast<double>(config.top_k);
-  return {config.aux_loss * ratio / (N * N), config.sequence_aux_loss * ratio / (T * T) / B};
+  const double layers =
+      config.aux_loss_over == AuxLossOver::all_layers ? static_cast<double>(moe_layer_count(model)) : 1.0;
+  return {config.aux_loss * ratio / (N * N * layers * layers),
+          config.sequence_aux_loss * ratio / (T * T) / B};
 }
 
 std::int64_t count_at(const TensorView& counts, std::int64_t s, std::int64_t expert) {
@@ -49,10 +53,11 @@ std::int64_t unit_count(const TensorView& counts, std::int64_t expert) {
 }
 
 // Values of the balancing losses, in one fixed order.
-void balance_losses(const MoeConfig& config, const UnitShape& unit, const TensorView& top_count,
+void balance_losses(const ModelConfig& config, const UnitShape& unit, const Routing& routing,
                     const double* probability_sum, RoutingStatistics& statistics) {
   const BalanceFactors factors = balance_factors(config, unit);
-  const std::int64_t S = top_count.dim(0), E = config.experts;
+  const TensorView& top_count = routing.top_count;
+  const std::int64_t S = top_count.dim(0), E = config.moe.experts;
   for (std::int64_t i = 0; i < E; ++i) {
     double unit_probability = 0;
     for (std::int64_t s = 0; s < S; ++s) {
@@ -60,7 +65,10 @@ void balance_losses(const MoeConfig& config, const UnitShape& unit, const Tensor
       unit_probability += p;
       statistics.sequence_aux_loss += factors.sequence * static_cast<double>(count_at(top_count, s, i)) * p;
     }
-    statistics.aux_loss += factors.unit * static_cast<double>(unit_count(top_count, i)) * unit_probability;
+    if (routing.probability_sum.present())
+      routing.probability_sum.data<double>()[i] = unit_probability;
+    else
+      statistics.aux_loss += factors.unit * static_cast<double>(unit_count(top_count, i)) * unit_probability;
   }
 }
 
@@ -78,7 +86,7 @@ void take_statistics(LayerContext& layer, const Routing& routing, RoutingStatist
   if (N == 0) return;
   statistics.entropy = row_sums.data<double>()[0] / static_cast<double>(N);
   statistics.z_loss = config.z_loss * row_sums.data<double>()[1] / static_cast<double>(N);
-  balance_losses(config, layer.unit, routing.top_count, probability_sum.data<double>(), statistics);
+  balance_losses(layer.config, layer.unit, routing, probability_sum.data<double>(), statistics);
 }
 
 }  // namespace
@@ -104,6 +112,8 @@ Routing route(LayerContext& layer, ConstTensorView x, ConstTensorView router_wei
   routing.row_of_slot = arena.tensor(DType::i32, {N, K});
   routing.slot_of_row = arena.tensor(DType::i32, {N * K});
   routing.top_count = arena.tensor(DType::i64, {std::max<std::int64_t>(layer.unit.B, 1), E});
+  if (config.aux_loss_over == AuxLossOver::all_layers)
+    routing.probability_sum = arena.tensor(DType::f64, {E});
 
   kernels::linear_forward(layer.kernels, routing.logits, x, router_weight, {});
   kernels::router_forward(layer.kernels, routing.expert, routing.weight, routing.probability, routing.lse,
@@ -126,6 +136,26 @@ Routing route(LayerContext& layer, ConstTensorView x, ConstTensorView router_wei
   return routing;
 }
 
+void balance_over_layers(LayerContext& layer, const std::vector<Routing*>& routings,
+                         std::vector<RoutingStatistics>& statistics) {
+  const std::int64_t E = layer.config.moe.experts;
+  const double factor = balance_factors(layer.config, layer.unit).unit;
+  const TensorView counts = layer.activations.tensor(DType::i64, {E});
+  for (std::int64_t i = 0; i < E; ++i) {
+    std::int64_t& count = counts.data<std::int64_t>()[i];
+    count = 0;
+    for (const Routing* routing : routings) count += unit_count(routing->top_count, i);
+  }
+  for (std::size_t m = 0; m < routings.size(); ++m) {
+    routings[m]->layers_count = counts;
+    if (layer.unit.N() == 0) continue;
+    statistics[m].aux_loss = 0;
+    for (std::int64_t i = 0; i < E; ++i)
+      statistics[m].aux_loss += factor * static_cast<double>(counts.data<std::int64_t>()[i]) *
+                                routings[m]->probability_sum.data<double>()[i];
+  }
+}
+
 void route_backward(LayerContext& layer, TensorView dlogits, ConstTensorView dweight,
                     const Routing& routing) {
   const MoeConfig& config = layer.config.moe;
@@ -134,9 +164,11 @@ void route_backward(LayerContext& layer, TensorView dlogits, ConstTensorView dwe
   TensorView dprobability;
   if (config.aux_loss != 0 || config.sequence_aux_loss != 0) {
     dprobability = scratch.tensor(DType::f32, {S, E});
-    const BalanceFactors factors = balance_factors(config, layer.unit);
+    const BalanceFactors factors = balance_factors(layer.config, layer.unit);
     for (std::int64_t i = 0; i < E; ++i) {
-      const double of_unit = factors.unit * static_cast<double>(unit_count(routing.top_count, i));
+      const std::int64_t count = routing.layers_count.present() ? routing.layers_count.data<std::int64_t>()[i]
+                                                                : unit_count(routing.top_count, i);
+      const double of_unit = factors.unit * static_cast<double>(count);
       for (std::int64_t s = 0; s < S; ++s)
         dprobability.data<float>()[s * E + i] = static_cast<float>(
             of_unit + factors.sequence * static_cast<double>(count_at(routing.top_count, s, i)));

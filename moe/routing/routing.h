@@ -4,10 +4,12 @@
 // Losses of one layer and unit (N rows, sequences of T rows, p = normalised scores over all experts, c = how
 // often an expert is among the K largest p; c carries no gradient):
 //   Switch, per unit:      alpha * E / (K N^2) * sum_i c_i sum_t p_ti              (= alpha when balanced)
+//   ... over all layers:   alpha * E / (K N^2 L^2) * sum_i (c_i of all layers) (sum_t p_ti of all layers)
 //   Switch, per sequence:  the same over each sequence's T rows, averaged over the sequences
 //   z:                     coefficient * mean_t logsumexp(logits_t)^2
-// They are averaged over the units of a step and summed over layers. c ignores the bias, the groups and drops
-// (as in DeepSeek-V3, equation 18, and Megatron-Core); so does p.
+// They are averaged over the units of a step and summed over layers (L = MoE layers; the loss over all layers
+// is one number, of which a layer's share is that of its probabilities). c ignores the bias, the groups and
+// drops (as in DeepSeek-V3, equation 18, and Megatron-Core); so does p.
 #pragma once
 
 #include <vector>
@@ -27,7 +29,10 @@ struct Routing {
   TensorView row_of_slot;  // (N, K) i32, -1 = dropped
   TensorView slot_of_row;  // (N K) i32
   TensorView top_count;    // (S, E) i64, S = sequences of the unit (at least 1)
-  std::int64_t rows = 0;   // R: sum of count
+  // With the unit's loss over all layers:
+  TensorView probability_sum;  // (E) f64: sum of probability over the rows
+  TensorView layers_count;     // (E) i64: top_count over all rows and layers; set by balance_over_layers
+  std::int64_t rows = 0;       // R: sum of count
 };
 
 /// What one layer saw in one unit: integers and exact-order sums, for balancing, metrics and losses.
@@ -46,6 +51,12 @@ std::int64_t expert_capacity(const MoeConfig& config, std::int64_t N);
 /// Routes x (N, C) by router weight (E, C) and selection bias (E), which may be absent.
 Routing route(LayerContext& layer, ConstTensorView x, ConstTensorView router_weight, ConstTensorView bias,
               RoutingStatistics& statistics);
+
+/// For aux_loss_over: all_layers, once all MoE layers of a unit are routed: gives each the counts of all,
+/// which its backward pass needs, and sets the `aux_loss` of their statistics. Both lists are in the order of
+/// layers.
+void balance_over_layers(LayerContext& layer, const std::vector<Routing*>& routings,
+                         std::vector<RoutingStatistics>& statistics);
 
 /// dlogits (N, E) is overwritten: gradient through the combine weights (dweight (N, K)) and of the balancing
 /// losses.

@@ -38,7 +38,8 @@ Values<T> block(const moe::ModelConfig& config, const SelectionBiases& biases, c
   const LayerWeights<T> weights{all, layer_prefix(layer)};
   const std::int64_t N = unit.N(), C = config.width;
   const RopeTables tables = reference_rope_tables(config, unit.T);
-  trace.middle = attention_half(config, weights, tables, unit.B, unit.T, trace.x, trace.attention);
+  trace.middle = attention_half(config, weights, tables, moe::sliding_window(config, layer), unit.B, unit.T,
+                                trace.x, trace.attention);
   trace.normed = zeros<T>(N * C);
   trace.rstd = zeros<T>(N);
   reference::rms_norm_forward(trace.normed.data(), trace.rstd.data(), trace.middle.data(),
@@ -67,6 +68,13 @@ ReferenceLoss<T> forward(const moe::ModelConfig& config, const SelectionBiases& 
     BlockTrace<T>& block_trace = trace.blocks.emplace_back();
     block_trace.x = trace.x;
     trace.x = block(config, biases, weights, unit, l, block_trace, result);
+  }
+  if (config.moe.aux_loss_over == moe::AuxLossOver::all_layers) {
+    std::vector<RoutingTrace<T>*> layers;
+    for (std::int64_t l = 0; l < config.layers; ++l)
+      if (moe::is_moe_layer(config, l))
+        layers.push_back(&trace.blocks[static_cast<std::size_t>(l)].moe.routing);
+    result.total += loss_over_layers(config.moe, N, layers, result.routing);
   }
   trace.normed = zeros<T>(N * C);
   trace.rstd = zeros<T>(N);
@@ -117,8 +125,9 @@ Values<double> block_backward(const moe::ModelConfig& config, const NamedValues<
   reference::rms_norm_backward(dmiddle.data(), gradients.get("mlp_norm.weight"), dnormed.data(),
                                trace.middle.data(), weights.get("mlp_norm.weight"), trace.rstd.data(), N, C);
   for (std::size_t i = 0; i < dmiddle.size(); ++i) dmiddle[i] += dy[i];
-  return attention_half_backward(config, weights, gradients, reference_rope_tables(config, unit.T), unit.B,
-                                 unit.T, dmiddle, trace.x, trace.attention);
+  return attention_half_backward(config, weights, gradients, reference_rope_tables(config, unit.T),
+                                 moe::sliding_window(config, layer), unit.B, unit.T, dmiddle, trace.x,
+                                 trace.attention);
 }
 
 }  // namespace

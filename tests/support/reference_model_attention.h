@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "kernels/reference/attention.h"
+#include "kernels/reference/elementwise.h"
 #include "kernels/reference/linear.h"
 #include "kernels/reference/rms_norm.h"
 #include "kernels/reference/rope.h"
@@ -47,14 +48,17 @@ struct RopeTables {
 
 inline RopeTables reference_rope_tables(const moe::ModelConfig& config, std::int64_t T) {
   const std::int64_t D = moe::head_width(config);
+  const kernels::RopeScaling& scaling = config.rope_scaling;
+  double factor = 1;
+  if (scaling.kind == kernels::RopeScalingKind::yarn)
+    factor = scaling.attention_factor > 0 ? scaling.attention_factor : 1 + std::log(scaling.factor) / 10;
   RopeTables tables;
   for (std::int64_t t = 0; t < T; ++t) {
     for (std::int64_t i = 0; i < D / 2; ++i) {
       const double angle =
-          static_cast<double>(t) *
-          std::pow(config.rope_theta, -2.0 * static_cast<double>(i) / static_cast<double>(D));
-      tables.cosine.push_back(std::cos(angle));
-      tables.sine.push_back(std::sin(angle));
+          static_cast<double>(t) * reference::rope_frequency(config.rope_scaling, config.rope_theta, i, D);
+      tables.cosine.push_back(factor * std::cos(angle));
+      tables.sine.push_back(factor * std::sin(angle));
     }
   }
   return tables;
@@ -63,6 +67,7 @@ inline RopeTables reference_rope_tables(const moe::ModelConfig& config, std::int
 template <typename T>
 struct ProjectionTrace {
   Values<T> raw, rstd;  // before qk-norm
+  Values<T> unclipped;
   Values<T> out;
 };
 
@@ -82,14 +87,17 @@ ProjectionTrace<T> project(const moe::ModelConfig& config, const LayerWeights<T>
   trace.raw = zeros<T>(N * width);
   reference::linear_forward(trace.raw.data(), normed.data(), weights.get(which + ".weight"),
                             weights.find(which + ".bias"), N, width, config.width);
-  trace.out = trace.raw;
-  const T* norm = weights.find(which + "_norm.weight");
-  if (norm == nullptr) return trace;
-  const std::int64_t normalised = weights.elements(which + "_norm.weight");
-  const std::int64_t rows = N * width / normalised;
-  trace.rstd = zeros<T>(rows);
-  reference::rms_norm_forward(trace.out.data(), trace.rstd.data(), trace.raw.data(), norm, rows, normalised,
-                              config.norm_epsilon);
+  trace.unclipped = trace.raw;
+  if (const T* norm = weights.find(which + "_norm.weight"); norm != nullptr) {
+    const std::int64_t normalised = weights.elements(which + "_norm.weight");
+    const std::int64_t rows = N * width / normalised;
+    trace.rstd = zeros<T>(rows);
+    reference::rms_norm_forward(trace.unclipped.data(), trace.rstd.data(), trace.raw.data(), norm, rows,
+                                normalised, config.norm_epsilon);
+  }
+  trace.out = trace.unclipped;
+  if (config.clip_qkv > 0)
+    reference::clip_forward(trace.out.data(), trace.unclipped.data(), N * width, config.clip_qkv);
   return trace;
 }
 
@@ -98,6 +106,8 @@ inline void project_backward(const moe::ModelConfig& config, const LayerWeights<
                              const LayerGradients& gradients, const std::string& which,
                              Values<double>& dnormed, Values<double> dx, const Values<double>& normed,
                              const ProjectionTrace<double>& trace, std::int64_t N, std::int64_t width) {
+  if (config.clip_qkv > 0)
+    reference::clip_backward(dx.data(), dx.data(), trace.unclipped.data(), N * width, config.clip_qkv);
   if (const double* norm = weights.find(which + "_norm.weight"); norm != nullptr) {
     const std::int64_t normalised = weights.elements(which + "_norm.weight");
     Values<double> draw(dx.size());
@@ -121,8 +131,8 @@ inline double reference_score_scale(const moe::ModelConfig& config) {
 /// x + attention(norm(x)), (N, C).
 template <typename T>
 Values<T> attention_half(const moe::ModelConfig& config, const LayerWeights<T>& weights,
-                         const RopeTables& tables, std::int64_t B, std::int64_t Tq, const Values<T>& x,
-                         AttentionTrace<T>& trace) {
+                         const RopeTables& tables, std::int64_t window, std::int64_t B, std::int64_t Tq,
+                         const Values<T>& x, AttentionTrace<T>& trace) {
   const std::int64_t N = B * Tq, C = config.width, H = config.heads, G = config.kv_heads,
                      D = moe::head_width(config);
   trace.normed = zeros<T>(N * C);
@@ -140,10 +150,10 @@ Values<T> attention_half(const moe::ModelConfig& config, const LayerWeights<T>& 
   trace.lse = zeros<T>(B * H * Tq);
   reference::attention_forward(trace.mixed.data(), trace.lse.data(), trace.rotated_q.data(),
                                trace.rotated_k.data(), trace.v.out.data(), B, Tq, Tq, H, G, D,
-                               reference_score_scale(config));
+                               reference_score_scale(config), window);
   Values<T> y = zeros<T>(N * C);
-  reference::linear_forward<T>(y.data(), trace.mixed.data(), weights.get("attention.output.weight"), nullptr,
-                               N, C, H * D);
+  reference::linear_forward<T>(y.data(), trace.mixed.data(), weights.get("attention.output.weight"),
+                               weights.find("attention.output.bias"), N, C, H * D);
   for (std::size_t i = 0; i < y.size(); ++i) y[i] += x[i];
   return y;
 }
@@ -152,8 +162,9 @@ Values<T> attention_half(const moe::ModelConfig& config, const LayerWeights<T>& 
 inline Values<double> attention_half_backward(const moe::ModelConfig& config,
                                               const LayerWeights<double>& weights,
                                               const LayerGradients& gradients, const RopeTables& tables,
-                                              std::int64_t B, std::int64_t Tq, const Values<double>& dy,
-                                              const Values<double>& x, const AttentionTrace<double>& trace) {
+                                              std::int64_t window, std::int64_t B, std::int64_t Tq,
+                                              const Values<double>& dy, const Values<double>& x,
+                                              const AttentionTrace<double>& trace) {
   const std::int64_t N = B * Tq, C = config.width, H = config.heads, G = config.kv_heads,
                      D = moe::head_width(config);
   Values<double> dmixed = zeros<double>(N * H * D);
@@ -161,10 +172,12 @@ inline Values<double> attention_half_backward(const moe::ModelConfig& config,
                                   H * D);
   reference::linear_backward_weight(gradients.get("attention.output.weight"), dy.data(), trace.mixed.data(),
                                     N, C, H * D);
+  if (double* bias = gradients.find("attention.output.bias"); bias != nullptr)
+    reference::linear_backward_bias(bias, dy.data(), N, C);
   Values<double> dq = zeros<double>(N * H * D), dk = zeros<double>(N * G * D), dv = zeros<double>(N * G * D);
   reference::attention_backward(dq.data(), dk.data(), dv.data(), dmixed.data(), trace.rotated_q.data(),
                                 trace.rotated_k.data(), trace.v.out.data(), trace.mixed.data(),
-                                trace.lse.data(), B, Tq, H, G, D, reference_score_scale(config));
+                                trace.lse.data(), B, Tq, H, G, D, reference_score_scale(config), window);
   reference::rope_backward(dq.data(), tables.cosine.data(), tables.sine.data(), B, Tq, H, D, 0);
   reference::rope_backward(dk.data(), tables.cosine.data(), tables.sine.data(), B, Tq, G, D, 0);
   Values<double> dnormed = zeros<double>(N * C);

@@ -45,6 +45,8 @@ struct RoutingTrace {
   std::vector<std::int32_t> row_of_slot, slot_of_row, segments;
   std::int64_t rows = 0;
   Values<double> dprobability;  // (B, E): of the balancing losses
+  Values<double> unit_count;    // (E): rows that have the expert among their K most probable ones
+  Values<T> unit_probability;   // (E): sum over the rows
 };
 
 inline kernels::RouterOptions reference_router_options(const moe::MoeConfig& config, std::int64_t N) {
@@ -121,6 +123,9 @@ T balancing_losses(const moe::MoeConfig& config, std::int64_t B, std::int64_t Tq
       sequence_loss +=
           config.sequence_aux_loss * (per_sequence * counts[i]) * (sums[i] / double(Tq)) / double(B);
     }
+    routing.unit_count.push_back(count);
+    routing.unit_probability.push_back(sum);
+    if (config.aux_loss_over == moe::AuxLossOver::all_layers) count = 0;  // see loss_over_layers
     unit_loss += config.aux_loss * (per_unit * count) * (sum / double(N));
     for (std::int64_t b = 0; b < B; ++b) {
       const auto i = static_cast<std::size_t>(b * E + e);
@@ -134,6 +139,30 @@ T balancing_losses(const moe::MoeConfig& config, std::int64_t B, std::int64_t Tq
   result.sequence_aux_loss = std::real(sequence_loss);
   result.z_loss = std::real(z);
   return unit_loss + sequence_loss + z;
+}
+
+/// The same over the rows of all layers taken as rows of one: alpha * sum_i f_i P_i, f and P means over N * L
+/// rows. Each layer's share of the loss is that of its probabilities.
+template <typename T>
+T loss_over_layers(const moe::MoeConfig& config, std::int64_t N, const std::vector<RoutingTrace<T>*>& layers,
+                   std::vector<ReferenceRouting>& results) {
+  const double rows = static_cast<double>(N) * static_cast<double>(layers.size());
+  T total = 0;
+  for (std::int64_t e = 0; e < config.experts; ++e) {
+    const auto i = static_cast<std::size_t>(e);
+    double count = 0;
+    for (const RoutingTrace<T>* layer : layers) count += layer->unit_count[i];
+    const double f = static_cast<double>(config.experts) * count / (static_cast<double>(config.top_k) * rows);
+    for (std::size_t m = 0; m < layers.size(); ++m) {
+      const T share = config.aux_loss * f * layers[m]->unit_probability[i] / rows;
+      results[m].aux_loss += std::real(share);
+      total += share;
+      for (std::size_t at = i; at < layers[m]->dprobability.size();
+           at += static_cast<std::size_t>(config.experts))
+        layers[m]->dprobability[at] += config.aux_loss * f / rows;
+    }
+  }
+  return total;
 }
 
 /// The decision for x (N, C); returns the balancing losses. bias may be null.

@@ -79,7 +79,8 @@ nlohmann::ordered_json schema_of(const Text& kind) {
 
 nlohmann::ordered_json schema_of(const IntegerList& kind) {
   const nlohmann::ordered_json one = {{"type", "integer"}, {"minimum", kind.least}, {"maximum", kind.most}};
-  const nlohmann::ordered_json list = {{"type", "array"}, {"items", one}, {"minItems", 1}};
+  const nlohmann::ordered_json list = {
+      {"type", "array"}, {"items", one}, {"minItems", kind.may_be_empty ? 0 : 1}};
   return {{"anyOf", nlohmann::ordered_json::array({one, list})}};
 }
 

@@ -15,6 +15,7 @@ namespace {
 constexpr Section kSections[] = {
     {"run", "what the run is called, where it lives, what it runs on"},
     {"model", "the shape of the network"},
+    {"model.rope_scaling", "rotary positions for sequences longer than those first trained on"},
     {"model.moe", "experts and the router that chooses among them"},
     {"data", "what is learned from"},
     {"train", "how long, in what portions, at what precision"},

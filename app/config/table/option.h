@@ -51,6 +51,7 @@ struct IntegerList {
   std::vector<std::int64_t>& (*field)(Config&);
   std::int64_t least = 0;
   std::int64_t most = kAnyInteger;
+  bool may_be_empty = false;  ///< [] is a value
 };
 /// One of a few words; the index into `names` is the enumerator's value.
 struct Choice {

@@ -1,5 +1,8 @@
 #include "kernels/ops/elementwise.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "kernels/reference/elementwise.h"
 #include "tests/support/op_test.h"
 
@@ -21,6 +24,22 @@ TEST(RowGateReference, GradientsAgreeWithComplexStep) {
       {x, gate}, dy);
   expect_close(dx, expected[0], 1e-10, "dx");
   expect_close(dgate, expected[1], 1e-10, "dgate");
+}
+
+TEST(ClipReference, GradientsAgreeWithComplexStep) {
+  const auto x = random_values(40, "x"), dy = random_values(40, "dy");
+  std::vector<double> dx(40);
+  kernels::reference::clip_backward(dx.data(), dy.data(), x.data(), 40, 0.5);
+  const auto expected = complex_step_gradients(
+      [](const std::vector<std::vector<Complex>>& inputs) {
+        std::vector<Complex> y(40);
+        kernels::reference::clip_forward(y.data(), inputs[0].data(), 40, 0.5);
+        return y;
+      },
+      {x}, dy);
+  expect_close(dx, expected[0], 1e-12, "dx");
+  EXPECT_GT(std::count(dx.begin(), dx.end(), 0.0), 10);
+  EXPECT_LT(std::count(dx.begin(), dx.end(), 0.0), 30);
 }
 
 class ElementwiseTest : public CpuOpTest {
@@ -75,6 +94,45 @@ TEST_P(ElementwiseTest, RowsAreIndependent) {
     EXPECT_TRUE(same_bits(dx1, dx.view().rows(row, 1))) << row;
     EXPECT_TRUE(same_bits(dgate1, dgate.view().rows(row, 1))) << row;
   }
+}
+
+TEST_P(ElementwiseTest, ClippingAgreesWithTheReferenceToTheBit) {
+  constexpr float kLimit = 0.7F;
+  for (const std::int64_t C : {1, 3, 16, 21, 64}) {
+    const std::int64_t N = 40;
+    std::vector<double> x = as_f32(random_values(N * C, "x"));
+    x[0] = kLimit;
+    x[1] = -kLimit;  // the limits themselves are inside
+    const auto dy = as_f32(random_values(N * C, "dy"));
+    std::vector<double> y(x.size()), dx(x.size());
+    kernels::reference::clip_forward(y.data(), x.data(), N * C, kLimit);
+    kernels::reference::clip_backward(dx.data(), dy.data(), x.data(), N * C, kLimit);
+    const auto tx = f32_tensor({N, C}, x), tdy = f32_tensor({N, C}, dy);
+    const kernels::Tensor ty(DType::f32, {N, C}), tdx(DType::f32, {N, C});
+    kernels::clip_forward(context, ty, tx, kLimit);
+    for (int repeat = 0; repeat < 2; ++repeat) kernels::clip_backward(context, tdx, tdy, tx, kLimit);
+    EXPECT_EQ(values_of(ty), y);
+    EXPECT_EQ(values_of(tdx), dx);
+    kernels::clip_backward(context, tdy, tdy, tx, kLimit);
+    kernels::clip_forward(context, tx, tx, kLimit);
+    EXPECT_TRUE(same_bits(tdy, tdx));
+    EXPECT_TRUE(same_bits(tx, ty));
+  }
+  kernels::clip_forward(context, kernels::Tensor(DType::f32, {0, 5}), kernels::Tensor(DType::f32, {0, 5}),
+                        1.0F);
+}
+
+TEST_P(ElementwiseTest, ClippingHidesNoNaN) {
+  const auto x = f32_tensor({1, 3}, {NAN, INFINITY, -INFINITY});
+  const kernels::Tensor y(DType::f32, {1, 3}), dx(DType::f32, {1, 3});
+  kernels::clip_forward(context, y, x, 2.0F);
+  kernels::clip_backward(context, dx, f32_tensor({1, 3}, {NAN, 1, 1}), f32_tensor({1, 3}, {0, 3, 1}), 2.0F);
+  EXPECT_TRUE(std::isnan(y.data<float>()[0]));
+  EXPECT_EQ(y.data<float>()[1], 2.0F);
+  EXPECT_EQ(y.data<float>()[2], -2.0F);
+  EXPECT_TRUE(std::isnan(dx.data<float>()[0]));
+  EXPECT_EQ(dx.data<float>()[1], 0.0F);
+  EXPECT_EQ(dx.data<float>()[2], 1.0F);
 }
 
 SWITCHYARD_ON_ALL_CPU_LEVELS(ElementwiseTest);

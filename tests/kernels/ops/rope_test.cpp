@@ -29,6 +29,87 @@ TEST(RopeTables, HoldTheAnglesOfEachPosition) {
   }
 }
 
+using kernels::RopeScaling;
+using kernels::RopeScalingKind;
+
+TEST(RopeTables, AreMultipliedByTheAttentionFactor) {
+  const RopeScaling scaling = {.kind = RopeScalingKind::yarn, .factor = 16, .original_length = 64};
+  const double factor = 0.1 * std::log(16.0) + 1;
+  EXPECT_DOUBLE_EQ(kernels::rope_attention_factor(scaling), factor);
+  const kernels::Tensor cosine(DType::f32, {kPositions, 4}), sine(DType::f32, {kPositions, 4});
+  kernels::rope_tables(cosine, sine, 10000.0, scaling);
+  const std::vector<double> frequencies = kernels::rope_frequencies(scaling, 10000.0, 4);
+  for (std::int64_t i = 0; i < 4; ++i) {
+    const double angle = 7 * frequencies[static_cast<std::size_t>(i)];
+    EXPECT_NEAR(cosine.data<float>()[7 * 4 + i], factor * std::cos(angle), 2e-7);
+    EXPECT_NEAR(sine.data<float>()[7 * 4 + i], factor * std::sin(angle), 2e-7);
+  }
+  RopeScaling given = scaling;
+  given.attention_factor = 0.75;
+  EXPECT_EQ(kernels::rope_attention_factor(given), 0.75);
+  given.kind = RopeScalingKind::linear;
+  EXPECT_EQ(kernels::rope_attention_factor(given), 1.0);
+}
+
+TEST(RopeFrequencies, AgreeWithTheReferenceForEveryKind) {
+  const std::vector<RopeScaling> scalings = {
+      {},
+      {.kind = RopeScalingKind::linear, .factor = 3.5},
+      {.kind = RopeScalingKind::llama3, .factor = 8, .original_length = 8192},
+      {.kind = RopeScalingKind::llama3,
+       .factor = 2,
+       .original_length = 100,
+       .low_frequency_factor = 0.5,
+       .high_frequency_factor = 9},
+      {.kind = RopeScalingKind::yarn, .factor = 4, .original_length = 4096},
+      {.kind = RopeScalingKind::yarn, .factor = 40, .original_length = 4096, .truncate = false},
+      {.kind = RopeScalingKind::yarn, .factor = 2, .original_length = 64, .beta_fast = 8, .beta_slow = 0.5},
+      {.kind = RopeScalingKind::yarn, .factor = 4, .original_length = 4}};  // both ends of the ramp at 0
+  for (const RopeScaling& scaling : scalings) {
+    for (const std::int64_t half : {1, 2, 8, 64}) {
+      const std::vector<double> frequencies = kernels::rope_frequencies(scaling, 10000.0, half);
+      for (std::int64_t i = 0; i < half; ++i) {
+        const double expected = kernels::reference::rope_frequency(scaling, 10000.0, i, 2 * half);
+        EXPECT_NEAR(frequencies[static_cast<std::size_t>(i)], expected, 1e-13 * expected)
+            << static_cast<int>(scaling.kind) << " " << scaling.factor << " " << i << " of " << half;
+      }
+    }
+  }
+}
+
+// Values of others' code, to seven digits.
+TEST(RopeFrequencies, AreThoseOfReleasedModels) {
+  const auto expect = [](const RopeScaling& scaling, double theta, std::int64_t half,
+                         const std::vector<std::pair<std::size_t, double>>& values) {
+    const std::vector<double> frequencies = kernels::rope_frequencies(scaling, theta, half);
+    for (const auto& [i, value] : values) EXPECT_NEAR(frequencies[i], value, 1e-6 * value) << i;
+  };
+  expect({.kind = RopeScalingKind::llama3, .factor = 8, .original_length = 8192}, 5e5, 64,
+         {{0, 1.0},
+          {16, 3.760603e-2},
+          {28, 3.211446e-3},
+          {32, 5.248462e-4},
+          {40, 3.428102e-5},
+          {63, 3.068926e-7}});
+  expect({.kind = RopeScalingKind::yarn, .factor = 32, .original_length = 4096, .truncate = false}, 150000,
+         32,
+         {{0, 1.0},
+          {8, 5.081327e-2},
+          {12, 6.794959e-3},
+          {16, 4.564839e-4},
+          {20, 1.818834e-5},
+          {31, 3.023511e-7}});
+  expect({.kind = RopeScalingKind::yarn, .factor = 40, .original_length = 4096}, 1e4, 32,
+         {{0, 1.0}, {8, 1e-1}, {12, 2.687936e-2}, {16, 5.5e-3}, {20, 7.905694e-4}, {31, 3.333804e-6}});
+}
+
+TEST(RopeFrequencies, RefuseWhatHasNoMeaning) {
+  EXPECT_THROW(kernels::rope_frequencies({.kind = RopeScalingKind::linear, .factor = 0}, 1e4, 4),
+               InternalError);
+  EXPECT_THROW(kernels::rope_frequencies({.kind = RopeScalingKind::yarn, .factor = 2}, 1e4, 4),
+               InternalError);
+}
+
 TEST(RopeReference, GradientsAgreeWithComplexStep) {
   constexpr std::int64_t B = 2, T = 3, H = 2, D = 6, kFirst = 4;
   const Tables tables(D / 2);

@@ -118,6 +118,27 @@ TEST(ModelCost, CountsWhatATokenMeets) {
                    6.0 * (104 + 2 * 256 + 144 + 48 + 2 * 96) + 12.0 * 2 * 8 * 10 / 2);
 }
 
+TEST(ModelCost, CountsTheKeysInsideEachLayersWindow) {
+  ModelConfig config = dense_config();
+  const double all = moe::model_cost(config, 10).train_flops_per_token;
+  config.sliding_window = {4, 0};  // 4 - 16 / 20 keys instead of 10 / 2
+  EXPECT_DOUBLE_EQ(moe::model_cost(config, 10).train_flops_per_token, all - 12.0 * 8 * (5 - 3.2));
+  config.sliding_window = {10, 12};
+  EXPECT_DOUBLE_EQ(moe::model_cost(config, 10).train_flops_per_token, all);
+}
+
+TEST(Layers, DenseOnesCanBeListed) {
+  ModelConfig config = moe_config();
+  config.layers = 6;
+  config.moe.every = 2;
+  config.moe.dense_layers = {3, 4};
+  EXPECT_TRUE(moe::is_moe_layer(config, 1));
+  EXPECT_FALSE(moe::is_moe_layer(config, 3));
+  EXPECT_FALSE(moe::is_moe_layer(config, 4));
+  EXPECT_TRUE(moe::is_moe_layer(config, 5));
+  EXPECT_EQ(moe::moe_layer_count(config), 2);
+}
+
 // The group's values by tensor, of run `rank` of `ranks`.
 struct Initialised {
   Initialised(const ModelConfig& config, bool experts, std::int64_t rank, std::int64_t ranks, int threads = 1,

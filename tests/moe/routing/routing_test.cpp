@@ -106,6 +106,37 @@ TEST_F(RoutingTest, BalancingLossesFollowTheirDefinition) {
   EXPECT_NEAR(statistics.entropy, entropy, 1e-6);
 }
 
+TEST_F(RoutingTest, TheLossOverAllLayersIsThatOfTheirRowsTakenTogether) {
+  config.layers = 2;
+  config.moe.experts = 4;
+  config.moe.top_k = 1;
+  config.moe.renormalize = false;
+  config.moe.aux_loss = 0.7;
+  // Each layer sends all its rows to one expert, but not to the same: alone either is as unbalanced as can
+  // be.
+  const std::vector<double> first = {9, 0, 0, 0, 9, 0, 0, 0}, second = {0, 9, 0, 0, 0, 9, 0, 0};
+  double alone = 0;
+  for (const auto& logits : {first, second}) {
+    route(1, 2, logits);
+    alone += statistics.aux_loss;
+  }
+  config.moe.aux_loss_over = moe::AuxLossOver::all_layers;
+  std::vector<moe::Routing> routings;
+  std::vector<moe::RoutingStatistics> all;
+  for (const auto& logits : {first, second}) {
+    routings.push_back(route(1, 2, logits));
+    EXPECT_EQ(statistics.aux_loss, 0.0);
+    all.push_back(statistics);
+  }
+  moe::balance_over_layers(layer, {&routings[0], &routings[1]}, all);
+  const double total = std::exp(9.0) + 3, likely = std::exp(9.0) / total, other = 1 / total;
+  EXPECT_NEAR(alone, 2 * 0.7 * 4 * likely, 1e-6);
+  EXPECT_NEAR(all[0].aux_loss + all[1].aux_loss, 0.7 * 4 * 2 * (0.5 * (likely + other) / 2), 1e-6);
+  EXPECT_NEAR(all[0].aux_loss, all[1].aux_loss, 1e-9);
+  for (const moe::Routing& routing : routings)
+    EXPECT_EQ(values_of(routing.layers_count), (std::vector<double>{2, 2, 0, 0}));
+}
+
 TEST_F(RoutingTest, LossesIgnoreBiasAndGroupsButLoadsDoNot) {
   config.moe.aux_loss = 0.7;
   config.moe.sequence_aux_loss = 0.3;

@@ -122,6 +122,46 @@ moe::ModelConfig sparse_softmax_config() {
   return config;
 }
 
+// Positions 0 to 4 with two frequencies: one is kept or in between, the other stretched.
+moe::ModelConfig yarn_config() {
+  moe::ModelConfig config = dense_config();
+  config.rope_scaling = {.kind = kernels::RopeScalingKind::yarn,
+                         .factor = 4,
+                         .original_length = 20,
+                         .beta_fast = 4,
+                         .beta_slow = 0.2,
+                         .truncate = false};
+  config.sliding_window = {2};
+  config.attention_bias = true;
+  config.attention_output_bias = true;
+  return config;
+}
+
+moe::ModelConfig clipped_config() {
+  moe::ModelConfig config = moe_config();
+  config.layers = 3;
+  config.qk_norm = moe::QkNorm::full_width;
+  config.clip_qkv = 0.7;
+  config.sliding_window = {3, 0, 2};
+  config.rope_scaling = {.kind = kernels::RopeScalingKind::llama3, .factor = 3, .original_length = 15};
+  config.moe.dense_layers = {1};
+  config.moe.aux_loss = 0.6;
+  config.moe.aux_loss_over = moe::AuxLossOver::all_layers;
+  return config;
+}
+
+moe::ModelConfig linear_config() {
+  moe::ModelConfig config = moe_config();
+  config.rope_scaling = {.kind = kernels::RopeScalingKind::linear, .factor = 2.5};
+  config.clip_qkv = 1.1;
+  config.sliding_window = {4, 2};
+  config.moe.renormalize = false;
+  config.moe.aux_loss = 0.6;
+  config.moe.sequence_aux_loss = 0.2;
+  config.moe.aux_loss_over = moe::AuxLossOver::all_layers;
+  return config;
+}
+
 }  // namespace
 
 std::vector<TinyCase> tiny_cases() {
@@ -139,7 +179,10 @@ std::vector<TinyCase> tiny_cases() {
           {"one_expert_drop_by_position", switch_config(), 53},
           {"drop_by_probability", dropping_config(), 12},
           {"one_sigmoid", one_sigmoid_config(), 40},
-          {"softmax_groups_not_renormalised", sparse_softmax_config(), 41}};
+          {"softmax_groups_not_renormalised", sparse_softmax_config(), 41},
+          {"window_yarn_output_bias", yarn_config(), 1},
+          {"windows_clip_llama3_loss_over_layers", clipped_config(), 1},
+          {"windows_clip_linear_loss_over_layers", linear_config(), 1}};
 }
 
 std::vector<TinyCase> dropless_cases() {
