@@ -99,7 +99,7 @@ StepRecord Trainer::train_step() {
   session_.model().clear_gradients();
   totals_.clear();
   for (const std::int64_t& unit : shape.my_units) {
-    const bool last = &unit == &shape.my_units.back();
+    const bool last = spans_hosts() && &unit == &shape.my_units.back();
     if (unit < 0) {  // no unit left for this rank: it still serves its experts to the others
       const ConstTensorView none(nullptr, DType::i32, {0, shape.T});
       session_.model().train_unit(context, {none, none}, recompute_of(session_.config()), last);

@@ -49,6 +49,9 @@ class Trainer {
   void stop_if_diverged();
   Stop agreed_stop(double step_seconds);
   int finish(Stop stop);
+  /// On one host the cores that would carry early sums are those that compute (parallel/README.md has
+  /// figures).
+  bool spans_hosts() { return session_.world().size() > options_.ranks_on_host; }
   bool is_first_rank() { return session_.world().rank() == 0; }
   std::int64_t steps() const { return session_.config().train.steps; }
 
