@@ -9,43 +9,11 @@
 #include "app/exit_code.h"
 #include "app/terminal/format.h"
 #include "app/trained/trained_model.h"
+#include "data/text/utf8.h"
 #include "moe/decode/generator.h"
 #include "moe/decode/sampler.h"
 
 namespace switchyard::app {
-
-namespace {
-
-// Writes the decoded bytes as whole UTF-8 characters, so that a terminal never sees half of one.
-class TextStream {
- public:
-  void write(const std::string& bytes) {
-    pending_ += bytes;
-    std::size_t at = 0;
-    while (at < pending_.size()) {
-      const std::size_t length = utf8_length(pending_, at);
-      if (length == 0) {
-        if (pending_.size() - at < 4) break;  // the rest of a character may still come
-        fmt::print("\xEF\xBF\xBD");           // U+FFFD for a byte that begins no character
-        ++at;
-        continue;
-      }
-      fmt::print("{}", pending_.substr(at, length));
-      at += length;
-    }
-    pending_.erase(0, at);
-    std::fflush(stdout);
-  }
-  void finish() {
-    for (std::size_t i = 0; i < pending_.size(); ++i) fmt::print("\xEF\xBF\xBD");
-    fmt::print("\n");
-  }
-
- private:
-  std::string pending_;
-};
-
-}  // namespace
 
 int run_generate(const Arguments& arguments) {
   CLI::App command(
@@ -94,17 +62,21 @@ int run_generate(const Arguments& arguments) {
         fmt::format("--prompt must be shorter than the {} tokens the model was trained for; got {}", capacity,
                     prompt_tokens));
   moe::Generator generator(trained.model(), capacity);
-  TextStream out;
-  out.write(prompt);
+  data::CharacterStream characters;  // a terminal never sees half of one
+  const auto write = [&](const std::string& bytes) {
+    fmt::print("{}", characters.push(bytes));
+    std::fflush(stdout);
+  };
+  write(prompt);
   for (std::int64_t made = 0;
        made < tokens && generator.length() + static_cast<std::int64_t>(next.size()) <= capacity; ++made) {
     const ConstTensorView logits = generator.feed(trained.context(), next);
     const std::int32_t token = moe::sample_token(logits, sampler, static_cast<std::uint64_t>(made));
     if (token == trained.tokenizer().end_of_document() || token >= trained.tokenizer().vocab_size()) break;
-    out.write(trained.tokenizer().decode(std::span(&token, 1)));
+    write(trained.tokenizer().decode(std::span(&token, 1)));
     next = {token};
   }
-  out.finish();
+  fmt::print("{}\n", characters.finish());
   return kExitDone;
 }
 

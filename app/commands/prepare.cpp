@@ -42,10 +42,13 @@ int run_prepare(const Arguments& arguments) {
       "switchyard prepare");
   data::PrepareOptions options;
   options.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  std::string tokenizer = "bytes";
+  std::string tokenizer = "bytes", end_of_document;
   command.add_option("TEXT", options.inputs, "files and folders")->required();
   command.add_option("--output,-o", options.output, "folder to make")->required();
-  command.add_option("--tokenizer", tokenizer, "how text becomes tokens")->capture_default_str();
+  command.add_option("--tokenizer", tokenizer, "bytes, or a tokenizer.json or a folder with one")
+      ->capture_default_str();
+  command.add_option("--end-of-document", end_of_document,
+                     "token that ends a document; default: eos_token beside tokenizer.json");
   command.add_option("--held-out", options.held_out, "share of the documents kept for validation, 0 to 0.5")
       ->capture_default_str();
   command.add_option("--seed", options.seed, "of the held-out choice")->capture_default_str();
@@ -73,7 +76,8 @@ int run_prepare(const Arguments& arguments) {
     }
     progress->update(static_cast<std::int64_t>(done.bytes_done));
   };
-  const data::PrepareSummary summary = data::prepare(options, *data::make_tokenizer(tokenizer));
+  const data::PrepareSummary summary =
+      data::prepare(options, *data::make_tokenizer(tokenizer, end_of_document));
   if (progress != nullptr) progress->finish();
   print_summary(summary, options.output);
   return kExitDone;

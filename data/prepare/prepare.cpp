@@ -32,6 +32,8 @@ void check_options(const PrepareOptions& options) {
           fmt::format("tokens per shard must be from 1 to 2^40; got {}", options.tokens_per_shard));
   require(options.threads >= 1 && options.threads <= 1024,
           fmt::format("threads must be from 1 to 1024; got {}", options.threads));
+  require(options.chunk_bytes >= 8,
+          fmt::format("chunks must have at least 8 bytes; got {}", options.chunk_bytes));
   require(!options.json_key.empty(), "the key of JSONL text must not be empty");
   require(options.line_limit_bytes >= 1 && options.line_limit_bytes <= (1ULL << 34),
           fmt::format("the line limit must be from 1 byte to 16 GiB; got {}", options.line_limit_bytes));
@@ -140,7 +142,9 @@ class Preparation {
   }
 
   void read_part(const InputFile& file, std::uint64_t begin, std::uint64_t end, Placement placement) {
-    TextChunks chunks(file, begin, end);
+    TextChunks chunks(
+        file, begin, end, [this](std::string_view bytes) { return tokenizer_.last_cut(bytes); },
+        options_.chunk_bytes, options_.line_limit_bytes);
     TextJob job;
     while (chunks.next(job.bytes)) {
       job.file = file.path().string();

@@ -28,8 +28,9 @@ struct PrepareOptions {
   std::uint64_t seed = 0;                     // of the held-out choice
   std::uint64_t tokens_per_shard = 1ULL << 26;
   int threads = 1;
-  std::string json_key = "text";  // of JSONL objects
-  std::uint64_t line_limit_bytes = 64ULL << 20;
+  std::string json_key = "text";                 // of JSONL objects
+  std::uint64_t line_limit_bytes = 64ULL << 20;  // also of text without a place where the tokenizer may cut
+  std::size_t chunk_bytes = 1U << 20;            // about what a thread works on at once; changes no token
   InvalidUtf8 invalid_utf8 = InvalidUtf8::refuse;
   bool overwrite = false;  // replace a prepared folder; never anything else
   /// Called on the calling thread, at most once a chunk.

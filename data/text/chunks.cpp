@@ -4,19 +4,27 @@
 
 #include <algorithm>
 
-#include "data/text/utf8.h"
 #include "kernels/runtime/error.h"
 
 namespace switchyard::data {
 
 bool TextChunks::next(std::string& bytes) {
   if (at_ == end_) return false;
-  bytes.resize(std::min<std::uint64_t>(kChunkBytes, end_ - at_));
-  file_.read_at(at_, bytes.data(), bytes.size());
-  if (at_ + bytes.size() < end_) {
-    const std::size_t line_end = bytes.rfind('\n');
-    const bool has_line_end = line_end != std::string::npos && line_end >= kChunkBytes / 2;
-    bytes.resize(has_line_end ? line_end + 1 : whole_characters(bytes));
+  bytes.clear();
+  for (std::uint64_t wanted = chunk_bytes_;; wanted *= 2) {
+    const std::size_t have = bytes.size();
+    bytes.resize(std::min(wanted, end_ - at_));
+    file_.read_at(at_ + have, bytes.data() + have, bytes.size() - have);
+    if (at_ + bytes.size() == end_) break;
+    if (const std::size_t cut = last_cut_(bytes); cut > 0) {
+      bytes.resize(cut);
+      break;
+    }
+    if (bytes.size() > limit_bytes_)
+      throw DataError(fmt::format(
+          "data: a document must offer the tokenizer a place to divide it every {} bytes; got none in "
+          "{} from byte {} ({}): raise the line limit or split the document",
+          limit_bytes_, bytes.size(), at_, file_.path().string()));
   }
   offset_ = at_;
   at_ += bytes.size();

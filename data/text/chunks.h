@@ -13,13 +13,22 @@ namespace switchyard::data {
 
 inline constexpr std::size_t kChunkBytes = 1U << 20;
 
-/// Bytes [begin, end) of a file. Cut after the last line end in the second half of a chunk, else after a
-/// whole character.
+/// The longest beginning of `bytes` after which a text may be cut; 0 if there is none (Tokenizer::last_cut).
+using LastCut = std::function<std::size_t(std::string_view bytes)>;
+
+/// Bytes [begin, end) of a file, cut where `last_cut` says; a chunk in which there is no place to cut grows.
 class TextChunks {
  public:
-  TextChunks(const InputFile& file, std::uint64_t begin, std::uint64_t end)
-      : file_(file), at_(begin), end_(end) {}
-  /// Replaces `bytes` by the next chunk; false at the end.
+  TextChunks(const InputFile& file, std::uint64_t begin, std::uint64_t end, LastCut last_cut,
+             std::size_t chunk_bytes = kChunkBytes, std::uint64_t limit_bytes = 1ULL << 34)
+      : file_(file),
+        at_(begin),
+        end_(end),
+        last_cut_(std::move(last_cut)),
+        chunk_bytes_(chunk_bytes),
+        limit_bytes_(limit_bytes) {}
+  /// Replaces `bytes` by the next chunk; false at the end. Throws DataError where `limit_bytes` offer no
+  /// place to cut.
   bool next(std::string& bytes);
   /// Where the last chunk began in the file.
   std::uint64_t offset() const { return offset_; }
@@ -29,6 +38,9 @@ class TextChunks {
   const InputFile& file_;
   std::uint64_t at_;
   std::uint64_t end_;
+  LastCut last_cut_;
+  std::size_t chunk_bytes_;
+  std::uint64_t limit_bytes_;
   std::uint64_t offset_ = 0;
 };
 

@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "data/text/bpe/bpe_tokenizer.h"
+#include "data/text/utf8.h"
 #include "kernels/runtime/error.h"
 
 namespace switchyard::data {
@@ -11,6 +13,16 @@ namespace switchyard::data {
 Digest Tokenizer::digest() const {
   const std::string json = to_json();
   return digest_of(json.data(), json.size());
+}
+
+std::size_t Tokenizer::last_cut(std::string_view) const {
+  return 0;
+}
+
+std::size_t ByteTokenizer::last_cut(std::string_view bytes) const {
+  const std::size_t line_end = bytes.rfind('\n');
+  const bool has_line_end = line_end != std::string_view::npos && line_end >= bytes.size() / 2;
+  return has_line_end ? line_end + 1 : whole_characters(bytes);
 }
 
 void ByteTokenizer::encode(std::string_view bytes, std::vector<std::int32_t>& tokens) const {
@@ -35,19 +47,15 @@ std::string ByteTokenizer::to_json() const {
       .dump();
 }
 
-std::unique_ptr<Tokenizer> make_tokenizer(std::string_view name) {
-  if (name == "bytes") return std::make_unique<ByteTokenizer>();
-  throw UserError(fmt::format("tokenizer: the name must be one of: bytes; got '{}'", name));
-}
-
 std::unique_ptr<Tokenizer> tokenizer_from_json(std::string_view json) {
   const auto document = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
   if (!document.is_object() || !document.contains("name") || !document["name"].is_string())
     throw DataError("data: a tokenizer must be a JSON object with a string 'name'");
   const auto& name = document["name"].get_ref<const std::string&>();
+  if (name == "bpe") return BpeTokenizer::from_description(document);
   if (name != "bytes")
     throw DataError(fmt::format(
-        "data: the tokenizer must be one of: bytes; got '{}': it was written by a newer version", name));
+        "data: the tokenizer must be one of: bytes, bpe; got '{}': it was written by a newer version", name));
   auto tokenizer = std::make_unique<ByteTokenizer>();
   if (document.dump() != tokenizer->to_json())
     throw DataError(fmt::format("data: tokenizer 'bytes' must be described as {}; got {}",

@@ -101,4 +101,62 @@ std::size_t whole_characters(std::string_view bytes) {
   return bytes.size();
 }
 
+char32_t next_code_point(std::string_view text, std::size_t& at) {
+  const auto byte = [&](std::size_t index) {
+    return static_cast<char32_t>(static_cast<unsigned char>(text[at + index]));
+  };
+  const char32_t lead = byte(0);
+  if (lead < 0x80) {
+    at += 1;
+    return lead;
+  }
+  if (lead < 0xe0) {
+    const char32_t code_point = (lead & 0x1fU) << 6U | (byte(1) & 0x3fU);
+    at += 2;
+    return code_point;
+  }
+  if (lead < 0xf0) {
+    const char32_t code_point = (lead & 0x0fU) << 12U | (byte(1) & 0x3fU) << 6U | (byte(2) & 0x3fU);
+    at += 3;
+    return code_point;
+  }
+  const char32_t code_point =
+      (lead & 0x07U) << 18U | (byte(1) & 0x3fU) << 12U | (byte(2) & 0x3fU) << 6U | (byte(3) & 0x3fU);
+  at += 4;
+  return code_point;
+}
+
+void append_utf8(char32_t code_point, std::string& text) {
+  const auto put = [&](char32_t byte) { text.push_back(static_cast<char>(byte)); };
+  if (code_point < 0x80) return put(code_point);
+  if (code_point < 0x800) {
+    put(0xc0U | code_point >> 6U);
+  } else {
+    if (code_point < 0x10000) {
+      put(0xe0U | code_point >> 12U);
+    } else {
+      put(0xf0U | code_point >> 18U);
+      put(0x80U | (code_point >> 12U & 0x3fU));
+    }
+    put(0x80U | (code_point >> 6U & 0x3fU));
+  }
+  put(0x80U | (code_point & 0x3fU));
+}
+
+std::string CharacterStream::push(std::string_view bytes) {
+  pending_ += bytes;
+  const std::size_t whole = whole_characters(pending_);
+  std::uint64_t replaced = 0;
+  std::string text = replace_invalid_utf8(std::string_view(pending_).substr(0, whole), replaced);
+  pending_.erase(0, whole);
+  return text;
+}
+
+std::string CharacterStream::finish() {
+  std::uint64_t replaced = 0;
+  std::string text = replace_invalid_utf8(pending_, replaced);
+  pending_.clear();
+  return text;
+}
+
 }  // namespace switchyard::data

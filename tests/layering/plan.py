@@ -26,7 +26,7 @@ HEADER_PLACES = [
     (r"fmt/.*", ["kernels/", "parallel/", "data/", "moe/", "app/", "tests/"]),
     (r"xxhash\.h|xxh3\.h", ["data/"]),
     (r"zstd.*\.h", ["data/"]),
-    (r"pcre2.*\.h", ["data/"]),
+    (r"pcre2.*\.h|utf8proc\.h", ["data/"]),
     # Files belong to data. moe is the model as pure computation, so not even paths pass through it.
     (r"fstream|filesystem|sys/mman\.h", ["data/", "app/", "tests/", "kernels/runtime/buffer.cpp"]),
 ]
@@ -48,7 +48,7 @@ LIBRARY_PLACES = [
     (r"spdlog::.*", ["app/", "parallel/", "data/", "tests/"]),
     (r"nlohmann_json::.*", ["app/", "data/", "tests/"]),
     (r"fmt::.*", ["kernels/", "parallel/", "data/", "moe/", "app/", "tests/"]),
-    (r"PkgConfig::(XXHASH|ZSTD|PCRE2)", ["data/"]),
+    (r"PkgConfig::(XXHASH|ZSTD|PCRE2|UTF8PROC)", ["data/"]),
     (r"\$.*", ["tests/bench/", "kernels/cuda/", "parallel/", "tests/CMakeLists.txt"]),  # a variable hides what it links
     (r"Threads::Threads|switchyard_compiler", ["kernels/", "parallel/", "data/", "moe/", "app/", "tests/"]),
 ]
@@ -61,7 +61,7 @@ SYMBOL_PLACES = [
     (r"_ZNK?S?t?\w*4YAML\w*|_Z\w*N4YAML\w*", "app", None),
     (r"cuda[A-Z]\w*|cublas\w+|cudnn\w+|__cuda\w+", "kernels", None),
     (r"dnnl_\w+|_ZNK?4dnnl\w*", "kernels", None),
-    (r"XXH3?_\w+|ZSTD_\w+|pcre2_\w+", "data", None),
+    (r"XXH3?_\w+|ZSTD_\w+|pcre2_\w+|utf8proc_\w+", "data", None),
 ]
 
 LABELS = {"unit", "grad", "ranks", "regression", "cli", "faults", "slow"}

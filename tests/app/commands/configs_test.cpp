@@ -37,8 +37,8 @@ TEST(Help, NamesEveryOption) {
   const Workshop workshop;
   const std::pair<const char*, std::vector<const char*>> commands[] = {
       {"prepare",
-       {"TEXT", "--output", "--tokenizer", "--held-out", "--seed", "--shard-tokens", "--json-key",
-        "--threads", "--line-limit", "--invalid-utf8", "--overwrite"}},
+       {"TEXT", "--output", "--tokenizer", "--end-of-document", "--held-out", "--seed", "--shard-tokens",
+        "--json-key", "--threads", "--line-limit", "--invalid-utf8", "--overwrite"}},
       {"train", {"CONFIG", "--set", "--fresh", "--log-level", "--log-format"}},
       {"generate",
        {"RUN", "--prompt", "--tokens", "--temperature", "--top-k", "--top-p", "--seed", "--threads",

@@ -139,5 +139,37 @@ TEST_F(Trained, InspectLooksIntoEachKindOfThing) {
   EXPECT_EQ(workshop_.run({"inspect", "text"}).code, 2);
 }
 
+// From a tokenizer.json to text: the tokenizer travels with the data and with each checkpoint.
+TEST(BpeRun, PreparesTrainsAndGeneratesWithATokenizerJson) {
+  const Workshop workshop;
+  const std::filesystem::path fixtures =
+      std::filesystem::path(SWITCHYARD_SOURCE_DIR) / "tests/data/text/bpe/fixtures";
+  std::filesystem::create_directories(workshop / "tokenizer");
+  std::filesystem::copy_file(fixtures / "qwen.json", workshop / "tokenizer/tokenizer.json");
+  const std::vector<std::string> words = {"prepare",     "text",      "--output",  "bpe",
+                                          "--tokenizer", "tokenizer", "--threads", "1"};
+  const Outcome unclear = workshop.run(words);
+  EXPECT_EQ(unclear.code, 2);
+  EXPECT_THAT(unclear.err, AllOf(HasSubstr("<|im_end|>"), HasSubstr("--end-of-document")));
+  auto named = words;
+  named.insert(named.end(), {"--end-of-document", "<|endoftext|>"});
+  ASSERT_EQ(workshop.run(named).code, 0);
+  const Outcome inspected = workshop.run({"inspect", "bpe"});
+  EXPECT_THAT(inspected.out, AllOf(HasSubstr("bpe ("), HasSubstr("intact")));
+  const Outcome trained =
+      workshop.run(Workshop::train("bpe", {"data.train=bpe", "train.steps=4"}));
+  ASSERT_EQ(trained.code, 0) << trained.err;
+  std::filesystem::remove_all(workshop / "tokenizer");  // not needed any more
+  const Outcome text =
+      workshop.run({"generate", "runs/bpe", "--prompt", "na\xc3\xafve wagon", "--tokens", "20"});
+  EXPECT_EQ(text.code, 0) << text.err;
+  EXPECT_TRUE(text.out.starts_with("na\xc3\xafve wagon")) << text.out;
+  EXPECT_TRUE(is_utf8(text.out));
+  EXPECT_EQ(workshop.run({"evaluate", "runs/bpe"}).code, 0);
+  const Outcome other = workshop.run({"evaluate", "runs/bpe", "--data", "data"});
+  EXPECT_EQ(other.code, 3);
+  EXPECT_THAT(other.err, AllOf(HasSubstr("model's tokenizer"), HasSubstr("bytes")));
+}
+
 }  // namespace
 }  // namespace switchyard::test

@@ -138,7 +138,8 @@ TEST_F(Prepare, GivesTheSameBytesForAnyNumberOfThreads) {
   }
   write_bytes(folder_ / "in/a.jsonl", lines);
   write_bytes(folder_ / "in/b.txt", text);
-  for (int i = 0; i < 50; ++i) write_bytes(folder_ / "in" / ("c" + std::to_string(i)), "file " + std::to_string(i * i));
+  for (int i = 0; i < 50; ++i)
+    write_bytes(folder_ / "in" / ("c" + std::to_string(i)), "file " + std::to_string(i * i));
   std::map<std::string, std::string> expected;
   for (const int threads : {1, 2, 7}) {
     PrepareOptions chosen = options({folder_ / "in"});
@@ -297,6 +298,52 @@ TEST_F(Prepare, MayLieInsideItsInput) {
   chosen.overwrite = true;
   run(chosen);
   EXPECT_TRUE(bytes_of_output() == first) << "its own shards are no input";
+}
+
+// Chunks of eight bytes to all of the text, one thread to three: the tokens are those of each text as a
+// whole.
+TEST_F(Prepare, GivesTheTokensOfTheWholeTextForAnyChunksAndThreads) {
+  const std::filesystem::path fixtures =
+      std::filesystem::path(SWITCHYARD_SOURCE_DIR) / "tests/data/text/bpe/fixtures";
+  std::string text;
+  for (int i = 0; i < 400; ++i)
+    text += "It's line " + std::to_string(i * i) +
+            ",  of na\xc3\xafve\t\xe6\xbc\xa2\xe5\xad\x97\xe3\x80\x82 <|endoftext|>  words\r\n\n" +
+            std::string(static_cast<std::size_t>(i % 50), i % 3 == 0 ? ' ' : 'e') + "\xcc\x81\xff\n";
+  const auto input = folder_ / "a.txt";
+  write_bytes(input, text);
+  for (const char* name : {"llama3", "neox", "flags", "behaviors"}) {
+    const auto tokenizer =
+        make_tokenizer((fixtures / (std::string(name) + ".json")).string(), "<|endoftext|>");
+    std::vector<std::int32_t> whole;
+    tokenizer->encode(text, whole);
+    whole.push_back(tokenizer->end_of_document());
+    for (const std::size_t chunk_bytes : {8U, 100U, 5000U, 1U << 20U}) {
+      PrepareOptions chosen = options({input});
+      chosen.held_out = 0;
+      chosen.overwrite = true;
+      chosen.invalid_utf8 = InvalidUtf8::replace;
+      chosen.chunk_bytes = chunk_bytes;
+      chosen.threads = chunk_bytes == 100 ? 3 : 1;
+      const PrepareSummary summary = prepare(chosen, *tokenizer);
+      EXPECT_EQ(summary.replaced, 400U);
+      EXPECT_EQ(tokens_of(kTrainSplit), whole) << name << " in chunks of " << chunk_bytes;
+    }
+  }
+}
+
+TEST_F(Prepare, RefusesTextThatTheTokenizerCannotDivide) {
+  write_bytes(folder_ / "a.txt", std::string(3000, 'x'));
+  PrepareOptions chosen = options({folder_ / "a.txt"});
+  chosen.held_out = 0;
+  chosen.chunk_bytes = 100;
+  chosen.line_limit_bytes = 1000;
+  const auto tokenizer = make_tokenizer(
+      (std::filesystem::path(SWITCHYARD_SOURCE_DIR) / "tests/data/text/bpe/fixtures/gpt2.json").string());
+  EXPECT_THAT(message_of<DataError>([&] { prepare(chosen, *tokenizer); }),
+              AllOf(HasSubstr("a.txt"), HasSubstr("1000"), HasSubstr("line limit")));
+  chosen.line_limit_bytes = 4000;
+  EXPECT_EQ(prepare(chosen, *tokenizer).documents, 1U);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "data/text/json_line.h"
+#include "data/text/tokenizer.h"
 #include "data/text/utf8.h"
 #include "kernels/runtime/error.h"
 #include "tests/data/support/temporary_folder.h"
@@ -13,6 +14,10 @@ namespace {
 
 using testing::HasSubstr;
 
+std::size_t bytes_cut(std::string_view bytes) {
+  return ByteTokenizer().last_cut(bytes);
+}
+
 TEST(TextChunks, GiveBackTheFileInBoundedPieces) {
   const TemporaryFolder folder;
   std::string text;
@@ -20,7 +25,7 @@ TEST(TextChunks, GiveBackTheFileInBoundedPieces) {
     text += "a line of text, " + std::to_string(text.size()) + " \xe2\x82\xac\n";
   write_bytes(folder / "a", text);
   const InputFile file(folder / "a");
-  TextChunks chunks(file, 5, text.size() - 3);
+  TextChunks chunks(file, 5, text.size() - 3, bytes_cut);
   std::string joined;
   std::string chunk;
   while (chunks.next(chunk)) {
@@ -38,7 +43,7 @@ TEST(TextChunks, NeverCutACharacter) {
   while (text.size() < 2 * kChunkBytes + 10) text += "\xf0\x9f\x98\x80";  // no line end anywhere
   write_bytes(folder / "a", text);
   const InputFile file(folder / "a");
-  TextChunks chunks(file, 0, text.size());
+  TextChunks chunks(file, 0, text.size(), bytes_cut);
   std::string chunk;
   int count = 0;
   for (; chunks.next(chunk); ++count) EXPECT_EQ(find_invalid_utf8(chunk), std::nullopt);

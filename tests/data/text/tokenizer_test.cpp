@@ -57,5 +57,12 @@ TEST(Tokenizer, RefusesNamesAndJsonItDoesNotKnow) {
     EXPECT_THROW(tokenizer_from_json(json), DataError) << json;
 }
 
+TEST(ByteTokenizer, CutsAfterLinesAndNeverInsideACharacter) {
+  const ByteTokenizer tokenizer;
+  EXPECT_EQ(tokenizer.last_cut("one line\nnext"), 9U);
+  EXPECT_EQ(tokenizer.last_cut("a\nlong second line"), 18U);  // the line end is too early
+  EXPECT_EQ(tokenizer.last_cut("abc\xe2\x82"), 3U);
+}
+
 }  // namespace
 }  // namespace switchyard::data

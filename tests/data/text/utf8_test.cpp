@@ -83,5 +83,39 @@ TEST(Utf8, CutsBeforeABegunCharacter) {
   EXPECT_EQ(whole_characters("a\x80\x80\x80\x80"), 5U) << "nothing begun: nothing to keep together";
 }
 
+TEST(CharacterStream, GivesWholeCharactersAndInTheEndTheWholeText) {
+  const std::string texts[] = {"", "plain", "na\xc3\xafve \xe6\xbc\xa2 \xf0\x9f\x98\x80", "\xf0\x9f\x98",
+                               "a\xff\xe0\x80\xc3(\xf4\x90\x80\x80\xed\xa0\x80z"};
+  for (const std::string& text : texts) {
+    std::uint64_t replaced = 0;
+    const std::string wanted = replace_invalid_utf8(text, replaced);
+    for (std::size_t step = 1; step <= 5; ++step) {
+      CharacterStream stream;
+      std::string given;
+      for (std::size_t at = 0; at < text.size(); at += step) {
+        const std::string part = stream.push(text.substr(at, step));
+        EXPECT_EQ(find_invalid_utf8(part), std::nullopt);
+        given += part;
+      }
+      given += stream.finish();
+      EXPECT_EQ(given, wanted) << step;
+      EXPECT_EQ(stream.finish(), "");
+    }
+  }
+  CharacterStream stream;
+  EXPECT_EQ(stream.push("a\xe6\xbc"), "a");  // not held back longer than needed, nor given too early
+  EXPECT_EQ(stream.push("\xa2"), "\xe6\xbc\xa2");
+}
+
+TEST(CodePoints, AreReadAndWrittenInAllLengths) {
+  std::string text;
+  const char32_t code_points[] = {0, 0x7f, 0x80, 0x7ff, 0x800, 0xd7ff, 0xe000, 0xffff, 0x10000, 0x10ffff};
+  for (const char32_t code_point : code_points) append_utf8(code_point, text);
+  EXPECT_EQ(find_invalid_utf8(text), std::nullopt);
+  std::size_t at = 0;
+  for (const char32_t code_point : code_points) EXPECT_EQ(next_code_point(text, at), code_point);
+  EXPECT_EQ(at, text.size());
+}
+
 }  // namespace
 }  // namespace switchyard::data
