@@ -53,7 +53,8 @@ def beside_added_token(**flags):
 
 def word_characters():
     tokenizer = beside_added_token(single_word=True)
-    return {c for c in CODE_POINTS if not tokenizer.encode(chr(c) + "<x>").ids}
+    added = tokenizer.token_to_id("<x>")
+    return {c for c in CODE_POINTS if added not in tokenizer.encode(chr(c) + "<x>").ids}
 
 
 def strip_space():
