@@ -168,7 +168,7 @@ TEST(TokenizerJson, SurvivesTenThousandMutations) {
     } catch (const DataError&) {
     }
   }
-  EXPECT_GT(num_accepted, 500U);
+  EXPECT_GT(num_accepted, 100U);
 }
 
 TEST(BpeTokenizer, IsRebuiltFromItsJsonAndToldApartByItsDigest) {
