@@ -157,7 +157,7 @@ TEST(BpeRun, PreparesTrainsAndGeneratesWithATokenizerJson) {
   const Outcome inspected = workshop.run({"inspect", "bpe"});
   EXPECT_THAT(inspected.out, AllOf(HasSubstr("bpe ("), HasSubstr("intact")));
   const Outcome trained =
-      workshop.run(Workshop::train("bpe", {"data.train=bpe", "train.steps=4"}));
+      workshop.run(Workshop::train("bpe", {"data.train=bpe", "train.steps=6"}));
   ASSERT_EQ(trained.code, 0) << trained.err;
   std::filesystem::remove_all(workshop / "tokenizer");  // not needed any more
   const Outcome text =
