@@ -4,22 +4,15 @@
 
 namespace switchyard::app {
 
-namespace {
-
-double choices_per_layer(const moe::ModelConfig& model) {
-  std::int64_t layers = 0;
-  for (std::int64_t l = 0; l < model.layers; ++l) layers += moe::is_moe_layer(model, l) ? 1 : 0;
-  return static_cast<double>(model.moe.top_k) / static_cast<double>(std::max<std::int64_t>(1, layers));
-}
-
-}  // namespace
-
-double our_aux_loss(const moe::ModelConfig& model, double coefficient) {
-  return coefficient * choices_per_layer(model);
+void set_our_aux_loss(moe::ModelConfig& model, double coefficient) {
+  model.moe.aux_loss = coefficient * static_cast<double>(model.moe.top_k);
+  model.moe.aux_loss_over = coefficient > 0 ? moe::AuxLossOver::all_layers : moe::AuxLossOver::layer;
 }
 
 double their_aux_loss(const moe::ModelConfig& model) {
-  return model.moe.aux_loss / choices_per_layer(model);
+  const double of_one_layer = model.moe.aux_loss / static_cast<double>(model.moe.top_k);
+  if (model.moe.aux_loss_over == moe::AuxLossOver::all_layers) return of_one_layer;
+  return of_one_layer * static_cast<double>(std::max<std::int64_t>(1, moe::moe_layer_count(model)));
 }
 
 }  // namespace switchyard::app

@@ -8,7 +8,10 @@ bool all_sparse(const DenseLayers& layers) {
   return true;
 }
 
-bool to_our_rule(const DenseLayers& layers, moe::MoeConfig& moe) {
+namespace {
+
+// Sets first_dense_layers and every; false, and `moe` is as it was, if they cannot say it.
+bool say_in_two_numbers(const DenseLayers& layers, moe::MoeConfig& moe) {
   // The first two layers with experts fix both numbers.
   std::int64_t first = layers.layers, second = layers.layers;
   for (std::int64_t l = layers.layers - 1; l >= 0; --l) {
@@ -20,6 +23,7 @@ bool to_our_rule(const DenseLayers& layers, moe::MoeConfig& moe) {
   trial.layers = layers.layers;
   trial.moe = moe;
   trial.moe.experts = 1;  // any: a layer is asked for, not a number
+  trial.moe.dense_layers.clear();
   if (first == layers.layers) {
     trial.moe.every = 1;
     trial.moe.first_dense_layers = layers.layers;
@@ -35,10 +39,21 @@ bool to_our_rule(const DenseLayers& layers, moe::MoeConfig& moe) {
   return true;
 }
 
+}  // namespace
+
+void to_our_rule(const DenseLayers& layers, moe::MoeConfig& moe) {
+  moe.dense_layers.clear();
+  if (say_in_two_numbers(layers, moe)) return;
+  moe.first_dense_layers = 0;
+  moe.every = layers.step;
+  for (const std::int64_t layer : layers.dense)
+    if (layer >= 0 && layer < layers.layers) moe.dense_layers.push_back(layer);
+}
+
 DenseLayers from_our_rule(const moe::ModelConfig& model) {
   DenseLayers layers;
   layers.layers = model.layers;
-  if (model.moe.first_dense_layers == 0) {
+  if (model.moe.first_dense_layers == 0 && model.moe.dense_layers.empty()) {
     layers.step = model.moe.every;
     return layers;
   }

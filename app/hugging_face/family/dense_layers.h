@@ -18,8 +18,8 @@ struct DenseLayers {
 };
 
 bool all_sparse(const DenseLayers& layers);
-/// Sets first_dense_layers and every. False, and `moe` is as it was, if our rule cannot say it.
-bool to_our_rule(const DenseLayers& layers, moe::MoeConfig& moe);
+/// Sets first_dense_layers and every, and dense_layers where those two do not say it.
+void to_our_rule(const DenseLayers& layers, moe::MoeConfig& moe);
 /// `step` alone where that says it, else step 1 and a list.
 DenseLayers from_our_rule(const moe::ModelConfig& model);
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "app/hugging_face/family/windows.h"
 #include "kernels/runtime/error.h"
 
 namespace switchyard::app {
@@ -48,19 +49,28 @@ class Obstacles {
     if (family_.family == Family::llama)
       require(model_.width % model_.heads == 0, "model.heads", "divide model.width",
               fmt::format("{} of {}", model_.heads, model_.width));
-    const bool may_have =
-        family_.biases == BiasRule::inputs_by_key || family_.biases == BiasRule::inputs_always;
-    if (!may_have) require_off(!model_.attention_bias, "model.attention_bias", "false", "true");
+    if (family_.biases == BiasRule::none)
+      require_off(!model_.attention_bias, "model.attention_bias", "false", "true");
     if (family_.biases == BiasRule::inputs_always)
       require_off(model_.attention_bias, "model.attention_bias", "true", "false");
+    if (family_.biases == BiasRule::all_by_key)
+      require(model_.attention_output_bias == model_.attention_bias, "model.attention_output_bias",
+              "be as model.attention_bias", fmt::format("{}", model_.attention_output_bias));
+    else
+      require_off(!model_.attention_output_bias, "model.attention_output_bias", "false", "true");
+    if (family_.family != Family::olmoe)
+      require_off(model_.clip_qkv == 0, "model.clip_qkv", "0", fmt::format("{}", model_.clip_qkv));
+    if (std::string obstacle = window_obstacle(family_, model_); !obstacle.empty())
+      found_.push_back(std::move(obstacle));
   }
 
   void experts() {
     const moe::MoeConfig& moe = model_.moe;
-    const bool is_all_sparse = moe.first_dense_layers == 0 && moe.every == 1;
     if (!family_.has_dense_layers)
-      require(is_all_sparse, "model.moe.every, model.moe.first_dense_layers", "be 1 and 0",
-              fmt::format("{} and {}", moe.every, moe.first_dense_layers));
+      require(moe::moe_layer_count(model_) == model_.layers,
+              "model.moe.every, model.moe.first_dense_layers, model.moe.dense_layers", "be 1, 0 and []",
+              fmt::format("{}, {} and [{}]", moe.every, moe.first_dense_layers,
+                          fmt::join(moe.dense_layers, ", ")));
     require_off(moe.score == moe::RouterScore::softmax, "model.moe.score", "softmax", "sigmoid");
     require_off(moe.scaling_factor == 1, "model.moe.scaling_factor", "1",
                 fmt::format("{}", moe.scaling_factor));

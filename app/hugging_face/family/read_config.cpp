@@ -9,6 +9,7 @@
 #include "app/hugging_face/family/dense_layers.h"
 #include "app/hugging_face/family/json_keys.h"
 #include "app/hugging_face/family/read_rope.h"
+#include "app/hugging_face/family/windows.h"
 #include "kernels/runtime/error.h"
 
 namespace switchyard::app {
@@ -135,24 +136,15 @@ class Reader {
         model_.attention_bias = keys_.boolean("qkv_bias").value_or(true);
         break;
       case BiasRule::all_by_key:
-        if (keys_.boolean("attention_bias").value_or(false))
-          keys_.refuse("attention_bias", "must be false: a bias on the output projection is not supported");
+        model_.attention_bias = model_.attention_output_bias =
+            keys_.boolean("attention_bias").value_or(false);
         break;
     }
-    if (keys_.has("clip_qkv")) keys_.refuse("clip_qkv", "must be null: clipping is not supported");
-    window();
-  }
-
-  void window() {
-    const bool has_switch = traits_.family == Family::qwen2_moe || traits_.family == Family::qwen3_moe ||
-                            traits_.family == Family::qwen2 || traits_.family == Family::qwen3;
-    const bool is_on = !has_switch || keys_.boolean("use_sliding_window").value_or(false);
-    keys_.ignore("max_window_layers");
-    const bool is_absent = !keys_.has("sliding_window") && !keys_.is_null("sliding_window");
-    if (!is_on) return;
-    if (keys_.has("sliding_window") || (is_absent && (has_switch || traits_.family == Family::mistral)))
-      if (traits_.family != Family::olmoe && traits_.family != Family::llama)
-        keys_.refuse("sliding_window", "must be null: windows are not supported (absent means 4096 here)");
+    if (traits_.family == Family::olmoe && keys_.has("clip_qkv")) {
+      model_.clip_qkv = keys_.number("clip_qkv").value_or(0);
+      if (model_.clip_qkv <= 0) keys_.refuse("clip_qkv", "must be null or above 0");
+    }
+    read_windows(keys_, traits_, model_);
   }
 
   void experts() {
@@ -193,10 +185,7 @@ class Reader {
         layers.dense.insert(item.get<std::int64_t>());
       }
     }
-    if (!to_our_rule(layers, model_.moe))
-      keys_.refuse("mlp_only_layers",
-                   "must leave dense the first n layers and then all but each n-th; other patterns are not "
-                   "supported");
+    to_our_rule(layers, model_.moe);
     const bool any_dense = !all_sparse(layers);
     if (any_dense && model_.mlp_width == 0) model_.mlp_width = keys_.required_integer("intermediate_size");
   }
@@ -204,7 +193,7 @@ class Reader {
   void aux_loss() {
     const double coefficient = keys_.number("router_aux_loss_coef").value_or(traits_.default_aux_coefficient);
     if (coefficient < 0) return keys_.refuse("router_aux_loss_coef", "must not be negative");
-    model_.moe.aux_loss = our_aux_loss(model_, coefficient);
+    set_our_aux_loss(model_, coefficient);
   }
 
   void check_rest(const json& config) {
@@ -214,9 +203,6 @@ class Reader {
     if (const json* list = keys_.list("architectures"))
       if (std::ranges::find(*list, json(traits_.architecture)) == list->end())
         keys_.refuse("architectures", fmt::format("must hold {}", traits_.architecture));
-    if (const json* list = keys_.list("layer_types"))
-      if (std::ranges::any_of(*list, [](const json& type) { return type != "full_attention"; }))
-        keys_.refuse("layer_types", "must all be full_attention");
     for (const std::string_view key : kForeign)
       if (config.contains(key) && keys_.has(key)) keys_.refuse(key, "is not supported");
     for (const std::string_view key : kMustBeOff)

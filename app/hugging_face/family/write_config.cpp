@@ -2,6 +2,8 @@
 
 #include "app/hugging_face/family/aux_loss.h"
 #include "app/hugging_face/family/dense_layers.h"
+#include "app/hugging_face/family/read_rope.h"
+#include "app/hugging_face/family/windows.h"
 
 namespace switchyard::app {
 
@@ -9,25 +11,22 @@ namespace {
 
 using nlohmann::ordered_json;
 
-bool has_windows_switch(Family family) {
-  return family == Family::qwen2_moe || family == Family::qwen3_moe || family == Family::qwen2 ||
-         family == Family::qwen3;
-}
-
 void write_attention(ordered_json& config, const FamilyTraits& family, const moe::ModelConfig& model) {
   config["num_attention_heads"] = model.heads;
   config["num_key_value_heads"] = model.kv_heads;
   // OLMoE fixes it at width / heads and has no key for it.
   if (family.family != Family::olmoe) config["head_dim"] = moe::head_width(model);
-  if (family.biases == BiasRule::all_by_key) config["attention_bias"] = false;
+  if (family.biases == BiasRule::all_by_key) config["attention_bias"] = model.attention_bias;
   if (family.biases == BiasRule::inputs_by_key) config["qkv_bias"] = model.attention_bias;
   if (family.family == Family::llama) config["mlp_bias"] = false;
   if (family.family == Family::olmoe) config["clip_qkv"] = nullptr;
+  if (model.clip_qkv > 0) config["clip_qkv"] = model.clip_qkv;
   config["attention_dropout"] = 0.0;
   config["max_position_embeddings"] = model.max_sequence_length;
   config["rope_theta"] = model.rope_theta;
-  if (has_windows_switch(family.family)) config["use_sliding_window"] = false;
-  if (family.family != Family::llama && family.family != Family::olmoe) config["sliding_window"] = nullptr;
+  if (model.rope_scaling.kind != kernels::RopeScalingKind::none)
+    config["rope_scaling"] = rope_description(model.rope_scaling);
+  write_windows(config, family, model);
 }
 
 void write_experts(ordered_json& config, const FamilyTraits& family, const moe::ModelConfig& model) {

@@ -55,6 +55,7 @@ class PieceList {
         whole(fmt::format("{}{}_proj.bias", theirs, letter), {rows}, fmt::format("{}{}.bias", ours, letter));
     }
     whole(theirs + "o_proj.weight", {C_, queries}, ours + "output.weight");
+    if (model_.attention_output_bias) whole(theirs + "o_proj.bias", {C_}, ours + "output.bias");
     if (model_.qk_norm == moe::QkNorm::none) return;
     const bool per_head = model_.qk_norm == moe::QkNorm::per_head;
     whole(theirs + "q_norm.weight", {per_head ? D : queries}, ours + "q_norm.weight");

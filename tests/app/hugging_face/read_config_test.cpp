@@ -57,7 +57,8 @@ TEST(ReadConfig, Mixtral) {
   EXPECT_EQ(model.moe.score, moe::RouterScore::softmax);
   EXPECT_EQ(model.moe.softmax_order, moe::SoftmaxOrder::before_top_k);
   EXPECT_EQ(model.moe.shared_experts, 0);
-  EXPECT_DOUBLE_EQ(model.moe.aux_loss, 0.001 * 2 / 2);
+  EXPECT_DOUBLE_EQ(model.moe.aux_loss, 0.001 * 2);
+  EXPECT_EQ(model.moe.aux_loss_over, moe::AuxLossOver::all_layers);
 }
 
 TEST(ReadConfig, Olmoe) {
@@ -79,7 +80,7 @@ TEST(ReadConfig, Qwen2Moe) {
   EXPECT_EQ(moe::dense_width(model), 40);
   EXPECT_EQ(model.moe.first_dense_layers, 1);
   EXPECT_EQ(model.norm_epsilon, 1e-6);
-  EXPECT_DOUBLE_EQ(model.moe.aux_loss, 0.001 * 2) << "one of the two layers has experts";
+  EXPECT_DOUBLE_EQ(model.moe.aux_loss, 0.001 * 2);
 }
 
 TEST(ReadConfig, Qwen3Moe) {
@@ -199,7 +200,21 @@ TEST(ReadConfig, WhatChangesNumbersAndIsNotSupportedIsRefusedByItsPath) {
       {Family::mixtral, "partial_rotary_factor", 0.5, "partial_rotary_factor: must be 1"},
       {Family::olmoe, "head_dim", 16, "head_dim: must be hidden_size / num_attention_heads"},
       {Family::qwen2_moe, "mlp_only_layers", {"a"}, "mlp_only_layers: must be a list of integers"},
-      {Family::qwen2_moe, "mlp_only_layers", {1}, "mlp_only_layers: must leave dense the first n layers"},
+      {Family::llama,
+       "rope_parameters",
+       {{"rope_type", "llama3"}, {"factor", 8}},
+       "rope_parameters.low_freq_factor: must be given"},
+      {Family::llama,
+       "rope_parameters",
+       {{"rope_type", "yarn"}, {"factor", 0.5}},
+       "rope_parameters.factor: must be at least 1"},
+      {Family::llama,
+       "layer_types",
+       {"sliding_attention", "full_attention"},
+       "layer_types: must all be full"},
+      {Family::qwen2, "layer_types", {"sliding_attention", "full_attention"}, "layer_types: must not hold"},
+      {Family::qwen2, "layer_types", {"full_attention"}, "layer_types: must name the 2 layers"},
+      {Family::olmoe, "clip_qkv", 0, "clip_qkv: must be null or above 0"},
       {Family::qwen2_moe, "shared_expert_intermediate_size", nullptr,
        "shared_expert_intermediate_size: must be"},
       {Family::llama, "mlp_bias", true, "mlp_bias: must be false"},
