@@ -37,7 +37,7 @@ double Peak<kBackend>::run(Context& context, std::int64_t pieces, std::int64_t r
   float used[64] = {};  // results go somewhere, so that the work is not removed
   context.threads().run_on_workers(pieces, 1, [&](int worker, std::int64_t begin, std::int64_t end) {
     for (std::int64_t piece = begin; piece < end; ++piece) {
-      const float result = multiply_add_rounds(rounds);
+      float result = multiply_add_rounds(rounds);  // the builtin takes no address of a constant
       __atomic_store(&used[worker % 64], &result, __ATOMIC_RELAXED);
     }
   });
