@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "app/guard/config.h"
 #include "moe/model/config.h"
 #include "moe/optim/config.h"
 
@@ -51,6 +52,9 @@ struct ParallelConfig {
 
 struct CheckpointConfig {
   std::int64_t every = 0;       ///< steps; 0 = only at the end and on signals
+  /// Mean time between failures of the whole job: the interval follows from it and the measured cost of a save; 0 =
+  /// `every` says
+  std::int64_t failure_interval_seconds = 0;
   std::int64_t keep = 3;        ///< newest checkpoints kept
   std::int64_t keep_every = 0;  ///< checkpoints of each n-th step are never deleted; 0 = none
   bool background = true;       ///< write while training goes on
@@ -68,6 +72,7 @@ struct Config {
   moe::OptimizerConfig optimizer;
   ParallelConfig parallel;
   CheckpointConfig checkpoint;
+  GuardConfig guard;
   MetricsConfig metrics;
 };
 

@@ -39,6 +39,7 @@ class Rules {
     batches();
     schedule();
     checkpoints();
+    rollbacks();
     precision_of_this_version();
     return std::move(mistakes_);
   }
@@ -266,10 +267,29 @@ class Rules {
 
   void checkpoints() {
     const auto& checkpoint = config_.checkpoint;
+    require(checkpoint.failure_interval_seconds == 0 || checkpoint.every == 0,
+            {"checkpoint.failure_interval", "checkpoint.every"},
+            "must be 0 where checkpoint.every gives the interval",
+            fmt::format("{} s, every {}", checkpoint.failure_interval_seconds, checkpoint.every));
     if (checkpoint.keep_every == 0) return;
     require(checkpoint.every > 0 && checkpoint.keep_every % checkpoint.every == 0,
             {"checkpoint.keep_every", "checkpoint.every"}, "must be a multiple of checkpoint.every",
             fmt::format("{}, every {}", checkpoint.keep_every, checkpoint.every));
+  }
+
+  /// A rollback goes to a checkpoint at or before its target, so one must be kept there.
+  void rollbacks() {
+    const auto& guard = config_.guard;
+    const auto& checkpoint = config_.checkpoint;
+    if (guard.rollback_after == 0) return;
+    require(checkpoint.every > 0, {"guard.rollback_after", "checkpoint.every"},
+            "needs checkpoints to go back to", "checkpoint.every: 0", "set checkpoint.every");
+    if (checkpoint.every == 0) return;
+    require(
+        (checkpoint.keep - 1) * checkpoint.every >= guard.rollback_steps,
+        {"guard.rollback_steps", "checkpoint.keep", "checkpoint.every"},
+        "must be at most (checkpoint.keep - 1) * checkpoint.every, or no checkpoint is kept so far back",
+        fmt::format("{} steps, keep {}, every {}", guard.rollback_steps, checkpoint.keep, checkpoint.every));
   }
 
   /// The only place that knows of formats the training loop cannot do yet.

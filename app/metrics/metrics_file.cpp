@@ -1,6 +1,9 @@
 #include "app/metrics/metrics_file.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cmath>
@@ -80,13 +83,34 @@ MetricsFile::MetricsFile(std::filesystem::path file, std::int64_t resumed_step, 
   std::error_code error;
   std::filesystem::rename(fresh, path_, error);
   if (error) fail(path_, "cannot replace");
-  file_.reset(std::fopen(path_.c_str(), "ae"));
-  if (!file_) fail(path_, "cannot open");
+  file_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  if (file_ < 0) fail(path_, "cannot open");
+}
+
+MetricsFile::~MetricsFile() {
+  write_waiting();
+  ::close(file_);
+}
+
+// A write that was cut goes on where it stopped, so lines stay whole. False leaves the cause in errno.
+bool MetricsFile::write_waiting() {
+  while (!waiting_.empty()) {
+    const ssize_t count = ::write(file_, waiting_.data(), waiting_.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return false;
+    waiting_.erase(0, static_cast<std::size_t>(count));
+  }
+  return true;
 }
 
 void MetricsFile::append(const std::string& line) {
-  if (std::fwrite(line.data(), 1, line.size(), file_.get()) != line.size() || std::fflush(file_.get()) != 0)
-    fail(path_, "cannot append to");
+  const bool was_waiting = !waiting_.empty();
+  waiting_ += line;
+  if (write_waiting()) return;
+  const bool is_full = errno == ENOSPC || errno == EDQUOT;
+  if (!is_full || waiting_.size() > kMostWaitingBytes) fail(path_, "cannot append to");
+  if (!was_waiting)
+    spdlog::warn("the disk is full: lines of {} wait in memory until it has space", path_.string());
 }
 
 void MetricsFile::write(const StepRecord& record) {
@@ -98,6 +122,7 @@ void MetricsFile::write(const StepRecord& record) {
                {"clip_factor", number(record.clip_factor)},
                {"learning_rate", record.learning_rate},
                {"skipped", record.skipped},
+               {"spiked", record.spiked},
                {"load_ratio", load_ratio(record.summary)},
                {"seconds", record.seconds},
                {"loader_wait_seconds", record.loader_wait_seconds},
@@ -108,6 +133,13 @@ void MetricsFile::write(const StepRecord& record) {
   for (const moe::LayerSummary& layer : record.summary.layers)
     layers.push_back(layer_json(layer, per_expert_));
   json["layers"] = std::move(layers);
+  append(json.dump() + "\n");
+}
+
+void MetricsFile::write(const RollbackRecord& record) {
+  const Json json = {{"step", record.step},
+                     {"rolled_back_from", record.from_step},
+                     {"skipped_batches", {record.first_batch, record.last_batch}}};
   append(json.dump() + "\n");
 }
 

@@ -16,7 +16,7 @@ std::string step_line(const StepRecord& record, double eta_seconds) {
                   format_count(record.tokens_per_second), format_count(record.flops_per_second));
   if (record.utilisation > 0) line += fmt::format(" ({:.0f}%)", 100 * record.utilisation);
   if (!record.summary.layers.empty()) line += fmt::format("  load {:.2f}", load_ratio(record.summary));
-  if (record.skipped) line += "  SKIPPED: not finite";
+  if (record.skipped) line += record.spiked ? "  SKIPPED: spike" : "  SKIPPED: not finite";
   if (eta_seconds >= 0) line += fmt::format("  eta {}", format_duration(eta_seconds));
   return line;
 }

@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstring>
 #include <random>
 
@@ -49,18 +50,45 @@ std::optional<std::filesystem::path> Checkpointer::newest() {
     const data::Newest found = data::find_newest(io_, folder_, {.run = run_, .check_digests = true});
     for (const data::Rejection& rejection : found.rejections)
       spdlog::warn("checkpoint passed over: {}", rejection.text());
-    if (found.checkpoint) path = found.checkpoint->path.string();
-    if (const auto candidates = data::list_checkpoints(io_, folder_).candidates;
-        !found.checkpoint && !candidates.empty())
+    if (found.checkpoint) {
+      path = found.checkpoint->path.string();
+      verified_steps_.insert(found.checkpoint->step);
+    }
+    if (!found.checkpoint && found.num_candidates > 0)
       refusal = fmt::format(
           "{}: none of its {} checkpoint(s) can be used; {}; put back a whole one, take another "
           "run.directory, or start over with --fresh, which deletes them",
-          folder_.string(), candidates.size(), found.rejections.front().text());
+          folder_.string(), found.num_candidates, found.rejections.front().text());
   }
   path = broadcast_text(world_, path);
   refusal = broadcast_text(world_, refusal);
   if (!refusal.empty()) throw CheckpointError(refusal);
   if (path.empty()) return std::nullopt;
+  return path;
+}
+
+std::filesystem::path Checkpointer::rewind_to(std::int64_t step) {
+  std::string path, refusal;
+  if (world_.rank() == 0) {
+    try {
+      const data::Newest found =
+          data::find_newest(io_, folder_, {.run = run_, .check_digests = true, .newest_step = step});
+      if (!found.checkpoint)
+        throw CheckpointError(
+            fmt::format("{}: a rollback needs a checkpoint of step {} or before, and none is whole; raise "
+                        "checkpoint.keep or lower "
+                        "guard.rollback_steps",
+                        folder_.string(), step));
+      for (const auto& candidate : data::list_checkpoints(io_, folder_).candidates)
+        if (candidate.step > step) data::withdraw(io_, candidate.path, "rollback");
+      path = found.checkpoint->path.string();
+    } catch (const Error& error) {
+      refusal = error.what();
+    }
+  }
+  path = broadcast_text(world_, path);
+  refusal = broadcast_text(world_, refusal);
+  if (!refusal.empty()) throw CheckpointError(refusal);
   return path;
 }
 
@@ -76,6 +104,17 @@ void Checkpointer::note_failure(const std::string& cause, std::int64_t step) {
 }
 
 namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+std::vector<data::TensorSlice> in_place(const std::vector<moe::StateSlice>& slices) {
+  std::vector<data::TensorSlice> result;
+  for (const moe::StateSlice& slice : slices)
+    result.push_back({slice.name, slice.dtype, slice.shape, slice.begin, slice.end, slice.data});
+  return result;
+}
 
 // Copies of what the slices show, so that training can change the originals.
 std::vector<data::TensorSlice> copied(const std::vector<moe::StateSlice>& slices,
@@ -128,27 +167,55 @@ void Checkpointer::start(std::int64_t step, const std::vector<moe::StateSlice>& 
                          const data::State& state, const std::vector<std::string>& continuation,
                          const std::string& config_digest) {
   if (pending_) finish();
+  const auto begun = std::chrono::steady_clock::now();
   Pending pending;
   pending.step = step;
   pending.state = state;
   pending.continuation = continuation;
   pending.config_digest = config_digest;
-  pending.slices = copied(slices, pending.copies);
+  pending.slices = config_.background ? copied(slices, pending.copies) : in_place(slices);
   if (!begin(pending)) return;
   pending_ = std::move(pending);
+  if (config_.background)
+    write_in_background();
+  else
+    write_now();
+  blocked_seconds_ = seconds_since(begun);
+}
+
+void Checkpointer::write_in_background() {
   saver_.start([this] {
     pending_->record = data::write_part(io_, pending_->attempt, world_.rank(), pending_->slices);
   });
 }
 
-bool Checkpointer::finish() {
-  std::string cause;
+void Checkpointer::write_now() {
+  const auto begun = std::chrono::steady_clock::now();
   try {
-    saver_.wait();
-  } catch (const std::exception& error) {
-    cause = error.what();
+    pending_->record = data::write_part(io_, pending_->attempt, world_.rank(), pending_->slices);
+  } catch (const Error& error) {
+    pending_->failure = error.what();
   }
-  last_save_seconds_ = saver_.last_seconds();
+  last_save_seconds_ = seconds_since(begun);
+}
+
+bool Checkpointer::finish() {
+  const auto begun = std::chrono::steady_clock::now();
+  const bool committed = conclude();
+  blocked_seconds_ += seconds_since(begun);
+  return committed;
+}
+
+bool Checkpointer::conclude() {
+  std::string cause = pending_->failure;
+  if (config_.background) {
+    try {
+      saver_.wait();
+    } catch (const std::exception& error) {
+      cause = error.what();
+    }
+    last_save_seconds_ = saver_.last_seconds();
+  }
   Pending pending = std::move(*pending_);
   pending_.reset();
   cause = first_cause(gather_texts(world_, cause));
@@ -166,7 +233,8 @@ bool Checkpointer::commit(Pending& pending) {
   if (world_.rank() == 0) {
     try {
       if (lock_->is_lost())
-        throw CheckpointError(fmt::format("another run has taken over {}; stop one of the two", folder_.string()));
+        throw CheckpointError(
+            fmt::format("another run has taken over {}; stop one of the two", folder_.string()));
       std::vector<data::PartRecord> parts;
       for (const std::string& text : records) parts.push_back(data::PartRecord::parse(text));
       data::commit(io_, pending.attempt,
@@ -193,8 +261,10 @@ bool Checkpointer::commit(Pending& pending) {
       policy.keep = static_cast<int>(config_.keep);
       policy.keep_every = config_.keep_every;
       policy.run = run_;
+      policy.verified_steps = verified_steps_;
       policy.verified_steps.insert(pending.step);
-      data::apply_retention(io_, folder_, policy);
+      const data::RetentionReport report = data::apply_retention(io_, folder_, policy);
+      verified_steps_ = {report.kept.begin(), report.kept.end()};
     } catch (const Error& error) {
       spdlog::warn("old checkpoints could not be deleted: {}", error.what());
     }

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -38,8 +39,13 @@ class Checkpointer {
   /// has never had one. Throws CheckpointError if there are some and none verifies: starting over in silence
   /// would bury what can still be saved. Collective.
   std::optional<std::filesystem::path> newest();
+  /// The newest of a step up to `step` that verifies, after deleting those of later steps: they belong to a
+  /// history that is given up. Throws CheckpointError if there is none, before anything is deleted.
+  /// Collective, with no save under way.
+  std::filesystem::path rewind_to(std::int64_t step);
 
-  /// Starts saving `slices` as of `step`; a save under way is finished first. Collective.
+  /// Starts saving `slices` as of `step`; a save under way is finished first. Without checkpoint.background
+  /// the part is written before this returns, straight from the slices. Collective.
   void start(std::int64_t step, const std::vector<moe::StateSlice>& slices, const data::State& state,
              const std::vector<std::string>& continuation, const std::string& config_digest);
   /// Whether this rank's part of the save under way is still being written.
@@ -55,6 +61,8 @@ class Checkpointer {
   /// Tells of a checkpoint that exists already: the one resumed from.
   void set_committed_step(std::int64_t step) { last_committed_step_ = step; }
   double last_save_seconds() const { return last_save_seconds_; }
+  /// How long start() and finish() of the last save held this rank up.
+  double last_blocked_seconds() const { return blocked_seconds_; }
   /// Why the last save failed; empty after a commit.
   const std::string& last_failure() const { return last_failure_; }
 
@@ -68,8 +76,12 @@ class Checkpointer {
     std::vector<kernels::Buffer> copies;
     std::vector<data::TensorSlice> slices;
     std::optional<data::PartRecord> record;  // of this rank, once written
+    std::string failure;                     // of writing it without a thread
   };
   bool begin(Pending& pending);
+  void write_in_background();
+  void write_now();
+  bool conclude();
   bool commit(Pending& pending);
   void note_failure(const std::string& cause, std::int64_t step);
 
@@ -80,8 +92,11 @@ class Checkpointer {
   CheckpointConfig config_;
   std::unique_ptr<data::RunLock> lock_;  // rank 0
   std::optional<Pending> pending_;
+  std::set<std::int64_t>
+      verified_steps_;  // rank 0: written or digested by this process, so not to be read again
   std::int64_t last_committed_step_ = -1;
   double last_save_seconds_ = 0;
+  double blocked_seconds_ = 0;
   std::string last_failure_;
   data::BackgroundSaver saver_;  // last: its thread uses pending_
 };

@@ -48,26 +48,51 @@ RunState initial_state(const Config& config, const data::TokenDataset& data) {
 }
 
 data::State to_manifest(const RunState& state, const Config& config) {
-  return {{"step", state.step},
-          {"samples", state.samples},
-          {"updates", state.updates},
-          {"seed", state.seed},
-          {"sequence_length", state.sequence_length},
-          {"global_batch", state.global_batch},
-          {"data_digest", state.data_digest},
-          {"tokenizer", state.tokenizer},
-          {"config", config_yaml(config)}};
+  data::State entries = {{"step", state.step},
+                         {"samples", state.samples},
+                         {"updates", state.updates},
+                         {"seed", state.seed},
+                         {"sequence_length", state.sequence_length},
+                         {"global_batch", state.global_batch},
+                         {"data_digest", state.data_digest},
+                         {"tokenizer", state.tokenizer},
+                         {"config", config_yaml(config)}};
+  // What most runs never have is left out, so that their checkpoints look alike.
+  if (!state.skipped_batches.is_empty()) entries["skipped_batches"] = state.skipped_batches.text();
+  if (state.skipped_in_a_row > 0) entries["skipped_in_a_row"] = state.skipped_in_a_row;
+  if (!state.guard_losses.empty()) entries["guard_losses"] = state.guard_losses;
+  if (!state.guard_norms.empty()) entries["guard_norms"] = state.guard_norms;
+  return entries;
 }
 
 RunState from_manifest(const data::Manifest& manifest) {
   const data::State& state = manifest.state;
-  return {integer(state, "step"),     integer(state, "samples"),         integer(state, "updates"),
-          integer(state, "seed"),     integer(state, "sequence_length"), integer(state, "global_batch"),
-          text(state, "data_digest"), text(state, "tokenizer")};
+  const auto text_or_none = [&](const std::string& key) {
+    return state.contains(key) ? text(state, key) : "";
+  };
+  RunState run;
+  run.step = integer(state, "step");
+  run.samples = integer(state, "samples");
+  run.updates = integer(state, "updates");
+  run.seed = integer(state, "seed");
+  run.sequence_length = integer(state, "sequence_length");
+  run.global_batch = integer(state, "global_batch");
+  run.data_digest = text(state, "data_digest");
+  run.skipped_batches = SkippedBatches::parse(text_or_none("skipped_batches"));
+  if (state.contains("skipped_in_a_row")) run.skipped_in_a_row = integer(state, "skipped_in_a_row");
+  run.guard_losses = text_or_none("guard_losses");
+  run.guard_norms = text_or_none("guard_norms");
+  run.tokenizer = text(state, "tokenizer");
+  return run;
 }
 
-std::vector<std::string> continuation_keys() {
-  return {"step", "samples", "updates", "seed", "sequence_length", "global_batch", "data_digest"};
+std::vector<std::string> continuation_keys(const data::State& state) {
+  std::vector<std::string> keys;
+  for (const char* key :
+       {"step", "samples", "updates", "seed", "sequence_length", "global_batch", "data_digest",
+        "skipped_batches", "skipped_in_a_row", "guard_losses", "guard_norms"})
+    if (state.contains(key)) keys.emplace_back(key);
+  return keys;
 }
 
 void check_can_resume(const RunState& state, const Config& config, const std::string& data_digest) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "app/config/config.h"
+#include "app/guard/skipped_batches.h"
 #include "data/checkpoint/format/manifest.h"
 #include "data/io/io.h"
 #include "data/tokens/token_dataset.h"
@@ -22,6 +23,10 @@ struct RunState {
   std::int64_t sequence_length = 0;
   std::int64_t global_batch = 0;
   std::string data_digest;
+  SkippedBatches skipped_batches;     ///< with `step` the data position
+  std::int64_t skipped_in_a_row = 0;  ///< steps up to this one that moved no weight
+  std::string guard_losses;           ///< windows of app/guard; empty without a policy
+  std::string guard_norms;
   std::string tokenizer;  ///< JSON, so that a checkpoint can read and write text by itself
 };
 
@@ -31,8 +36,8 @@ RunState initial_state(const Config& config, const data::TokenDataset& data);
 data::State to_manifest(const RunState& state, const Config& config);
 /// Throws CheckpointError naming a key that is missing or of the wrong type.
 RunState from_manifest(const data::Manifest& manifest);
-/// Keys that decide how training goes on: they enter the checkpoint's digest.
-std::vector<std::string> continuation_keys();
+/// Keys of the state that decide how training goes on: they enter the checkpoint's digest.
+std::vector<std::string> continuation_keys(const data::State& state);
 
 /// Throws UserError unless a run of `config` on data of `data_digest` can go on from `state`; names the key.
 void check_can_resume(const RunState& state, const Config& config, const std::string& data_digest);

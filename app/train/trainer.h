@@ -3,13 +3,17 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "app/config/config.h"
+#include "app/guard/guard.h"
+#include "app/guard/parity.h"
 #include "app/metrics/metrics_file.h"
 #include "app/metrics/step_record.h"
 #include "app/terminal/progress.h"
 #include "app/train/checkpointer.h"
 #include "app/train/run_folder.h"
+#include "app/train/save_schedule.h"
 #include "app/train/session.h"
 #include "app/train/stop.h"
 #include "parallel/communicators/communicator.h"
@@ -39,13 +43,20 @@ class Trainer {
   enum class Stop : std::int64_t { none, time_limit, signal };
 
   void resume_or_start();
+  void load(const std::filesystem::path& checkpoint);
+  void open_metrics();
+  void roll_back();
   StepRecord train_step();
-  StepRecord describe_step(const moe::StepSummary& summary, const moe::UpdateReport& update, double seconds,
-                           double wait_seconds);
+  StepRecord describe_step(const moe::StepSummary& summary, const moe::UpdateReport& update,
+                           double seconds) const;
+  void check_parity();
   void report(const StepRecord& record);
   void evaluate();
   void save();
   void save_if_due();
+  void save_and_wait();
+  void conclude_save();
+  bool checks_parity_at(std::int64_t step) const;
   void stop_if_diverged();
   Stop agreed_stop(double step_seconds);
   int finish(Stop stop);
@@ -65,12 +76,15 @@ class Trainer {
   std::unique_ptr<MetricsFile> metrics_;  // rank 0
   std::unique_ptr<Progress> progress_;    // rank 0, on a terminal
   moe::StepTotals totals_;
+  Guard guard_;
+  Parity parity_;
+  std::int64_t last_parity_step_ = 0;
+  std::optional<SaveSchedule> schedule_;  // from where the run starts on
   Deadline deadline_;
   double flops_per_token_ = 0;
   double peak_flops_ = 0;  // over all ranks
   double smoothed_step_seconds_ = 0;
   std::int64_t last_evaluated_step_ = -1;
-  std::int64_t skipped_in_a_row_ = 0;  // the same on all ranks
 };
 
 }  // namespace switchyard::app

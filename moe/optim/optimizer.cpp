@@ -58,7 +58,8 @@ void Optimizer::gather_weights(Shard& shard) {
   shard.group.ranks().all_gather_v(mine, all, bytes);
 }
 
-UpdateReport Optimizer::step(kernels::Context& context, double learning_rate, bool finite) {
+UpdateReport Optimizer::step(kernels::Context& context, double learning_rate, bool finite,
+                             double norm_bound) {
   // Also before a step that is skipped: some of the sums may be under way already.
   for (Shard& shard : shards_) {
     const kernels::TraceScope trace(context.trace(), "reduce_gradient_sums", 0,
@@ -75,8 +76,10 @@ UpdateReport Optimizer::step(kernels::Context& context, double learning_rate, bo
   parallel::all_reduce_wide(world_, squares);
   if (world_.all_reduce_or(!finite)) return report;
 
-  report.applied = true;
   report.gradient_norm = std::sqrt(squares.value());
+  report.spiked = report.gradient_norm > norm_bound;
+  if (report.spiked) return report;
+  report.applied = true;
   if (config_.clip_norm > 0 && report.gradient_norm > config_.clip_norm)
     report.clip_factor = config_.clip_norm / report.gradient_norm;
   ++updates_;

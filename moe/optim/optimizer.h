@@ -3,6 +3,7 @@
 // et al., 2020).
 #pragma once
 
+#include <limits>
 #include <vector>
 
 #include "kernels/ops/adamw.h"
@@ -15,6 +16,7 @@ namespace switchyard::moe {
 
 struct UpdateReport {
   bool applied = false;      ///< false: something was not finite, nothing changed on any rank
+  bool spiked = false;       ///< finite, but above the bound that was given; not applied
   double gradient_norm = 0;  ///< of the mean gradient over all parameters, before clipping; NaN if not finite
   double clip_factor = 1;
 };
@@ -24,9 +26,10 @@ class Optimizer {
   /// `units_per_step`: over how many units the sums are averaged. The model and the mesh must outlive it.
   Optimizer(Model& model, parallel::Mesh& mesh, const OptimizerConfig& config, std::int64_t units_per_step);
 
-  /// Uses up the model's gradient sums. `finite` is what this rank knows of its losses. Collective over the
-  /// world.
-  UpdateReport step(kernels::Context& context, double learning_rate, bool finite);
+  /// Uses up the model's gradient sums. `finite` is what this rank knows of its losses. A norm above
+  /// `norm_bound` (the same on all ranks) is a spike: nothing is changed. Collective over the world.
+  UpdateReport step(kernels::Context& context, double learning_rate, bool finite,
+                    double norm_bound = std::numeric_limits<double>::infinity());
   /// Moves the selection biases by the loads of the step (one per MoE layer), the same on every rank.
   void balance(const std::vector<std::vector<std::int64_t>>& loads);
 
@@ -37,7 +40,8 @@ class Optimizer {
   /// What this rank writes into a checkpoint: its shards of weights and moments; rank 0 also the selection
   /// biases. Over all ranks each element of each tensor occurs once.
   std::vector<StateSlice> owned_state();
-  /// The exact gradient sums of the last step (i64), this rank's shards: valid after step() until the next gradient.
+  /// The exact gradient sums of the last step (i64), this rank's shards: valid after step() until the next
+  /// gradient.
   std::vector<StateSlice> gradient_sums();
   /// What this rank must read to go on: all its weights, its shards of the moments, the selection biases.
   std::vector<StateSlice> needed_state();

@@ -115,6 +115,12 @@ soak_newest() {
   return 0
 }
 
+# soak_wait_newer RUN STEP SECONDS: until a checkpoint beyond STEP is there, the launcher ends, or SECONDS have passed.
+soak_wait_newer() {
+  local end=$((SECONDS + $3))
+  while soak_newest "$1" && ((newest <= $2 && SECONDS < end)) && kill -0 "$launcher" 2> /dev/null; do sleep 0.02; done
+}
+
 soak_checkpoint() { printf '%s/checkpoints/step-%08d' "$1" "$2"; }
 
 # soak_digest RUN STEP: sets $digest to that of the checkpoint, which is verified on the way; empty if it is not whole.
@@ -126,7 +132,7 @@ declare -A reference
 soak_make_reference() {
   local step
   ranks=1 axis=1
-  soak_start "$soak_folder/reference" "$soak_folder/reference.log" checkpoint.keep=1000000
+  soak_start "$soak_folder/reference" "$soak_folder/reference.log" checkpoint.keep=1000000 metrics.per_expert=false
   soak_wait_gone "$soak_folder/reference" 300
   for ((step = 2; step <= $1; step += 2)); do
     soak_digest "$soak_folder/reference" "$step"

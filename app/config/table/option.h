@@ -111,6 +111,7 @@ std::vector<Difference> differences(const Config& before, const Config& after);
 /// Parts of the table, one per file.
 std::span<const Option> model_options();
 std::span<const Option> run_options();
+std::span<const Option> guard_options();
 
 /// The field at a chain of members: field<&Config::train, &TrainConfig::steps>.
 template <auto... members>

@@ -118,6 +118,8 @@ std::span<const Option> run_options() {
 
       {"checkpoint.every", Integer{checkpoint<&CheckpointConfig::every>, 0, kMostSteps, true}, "steps",
        "between checkpoints; 0 = at the end and on signals only", manner},
+      {"checkpoint.failure_interval", Duration{checkpoint<&CheckpointConfig::failure_interval_seconds>}, "",
+       "mean time between failures; with a save's cost the interval; 0 = off", manner},
       {"checkpoint.keep", Integer{checkpoint<&CheckpointConfig::keep>, 1, 1'000'000}, "checkpoints",
        "newest ones that stay on disk", manner},
       {"checkpoint.keep_every", Integer{checkpoint<&CheckpointConfig::keep_every>, 0, kMostSteps, true},

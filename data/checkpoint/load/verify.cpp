@@ -183,7 +183,9 @@ Newest find_newest(Io& io, const std::filesystem::path& root, const Expectation&
   SWITCHYARD_CHECK(expectation.check_digests, "a checkpoint to resume from must have its digests checked");
   Listing listing = list_checkpoints(io, root);
   Newest newest;
+  newest.num_candidates = listing.candidates.size();
   for (auto& candidate : listing.candidates) {
+    if (candidate.step > expectation.newest_step) continue;
     if (auto rejection = verify_checkpoint(io, candidate.path, expectation)) {
       newest.rejections.push_back(std::move(*rejection));
       continue;

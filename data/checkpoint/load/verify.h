@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,6 +31,8 @@ struct Expectation {
   std::optional<std::string> run;
   /// False: look at the manifest and the sizes only. For lists, never for a resume.
   bool check_digests = true;
+  /// find_newest passes later steps over without a word.
+  std::int64_t newest_step = std::numeric_limits<std::int64_t>::max();
 };
 
 /// Checks manifest, then sizes, then digests. Empty: the checkpoint is whole. Never throws of class Error.
@@ -50,6 +53,8 @@ Listing list_checkpoints(Io& io, const std::filesystem::path& root);
 
 struct Newest {
   std::optional<Listing::Candidate> checkpoint;
+  /// Folders with the name of a checkpoint, whole or not.
+  std::size_t num_candidates = 0;
   /// Newer folders that failed, newest first, then names that were never considered.
   std::vector<Rejection> rejections;
 };

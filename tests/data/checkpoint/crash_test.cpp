@@ -12,75 +12,23 @@
 #include "data/io/real_io.h"
 #include "data/io/recording_io.h"
 #include "tests/data/checkpoint/sample.h"
+#include "tests/data/checkpoint/works.h"
 
 namespace switchyard::data {
 namespace {
 
-constexpr int kKilobytes = 4;
+constexpr int kKilobytes = kWorkKilobytes;
 
 SaveSpec save_spec(std::int64_t step) {
   return {step, 2, static_cast<std::uint64_t>(step), "sample", kKilobytes};
 }
 
-enum class Work { save, deletion, recovery };
-
-/// What the faults strike. Before it the root holds steps 1 and 2, and the leavings of a dead save and of a
-/// dead deletion; each work must leave 2, or 3 where it saves.
-void prepare(Io& io, const std::filesystem::path& root) {
-  save_sample(io, root, save_spec(1));
-  save_sample(io, root, save_spec(2));
-  const auto attempt = begin_attempt(io, root, {3, "dead", "nonce", 0});
-  const auto tensors = sample_tensors(3, kKilobytes);
-  write_part(io, attempt, 0, cut_at_random(tensors, 1, 1)[0]);
-  io.make_folder(root / ".trash-step-00000000-dead-0");
-  write_whole_file(io, root / ".trash-step-00000000-dead-0" / "part-00000.safetensors", "x");
-  io.sync_folder(root);
-}
-
-void perform(Work work, Io& io, const std::filesystem::path& root) {
-  switch (work) {
-    case Work::save:
-      save_sample(io, root, save_spec(3));
-      break;
-    case Work::deletion:
-      apply_retention(io, root, {1, 0, "sample", {}});
-      break;
-    case Work::recovery: {
-      // The process that a fault strikes is dead afterwards: another start time than ours stands for that. A
-      // long lease keeps the beating thread out of the count of calls.
-      LockOwner owner = LockOwner::self();
-      ++owner.start_ticks;
-      const RunLock lock(io, root, {std::chrono::hours(1), owner});
-      clean_abandoned(io, lock);
-      const auto newest = find_newest(io, root, {"sample", true});
-      if (newest.checkpoint)
-        difference_from_sample(io, newest.checkpoint->path, newest.checkpoint->step, kKilobytes);
-      save_sample(io, root, save_spec(3));
-      apply_retention(io, root, {1, 0, "sample", {3}});
-      break;
-    }
-  }
-}
-
-/// The promise: the newest valid checkpoint is the old (2) or the new (3) one and reads as it was written;
-/// and a run can go on from there: clear up, save, delete.
 void expect_old_or_new(Io& io, const std::filesystem::path& root, const std::string& what) {
-  const auto newest = find_newest(io, root, {"sample", true});
-  ASSERT_TRUE(newest.checkpoint) << what;
-  const std::int64_t step = newest.checkpoint->step;
-  ASSERT_TRUE(step == 2 || step == 3) << what << ": step " << step;
-  ASSERT_EQ(difference_from_sample(io, newest.checkpoint->path, step, kKilobytes), "") << what;
+  ASSERT_EQ(broken_promise(io, root), "") << what;
 }
 
 void expect_can_go_on(Io& io, const std::filesystem::path& root, const std::string& what) {
-  {
-    const RunLock lock(io, root, {std::chrono::hours(1), LockOwner::self()});
-    clean_abandoned(io, lock);
-  }
-  save_sample(io, root, save_spec(4));
-  apply_retention(io, root, {1, 0, "sample", {}});
-  for (const auto& name : io.list(root))
-    ASSERT_TRUE(name == "step-00000004" || name == kLockGuardName) << what << ": " << name;
+  ASSERT_EQ(cannot_go_on(io, root), "") << what;
 }
 
 struct Kind {

@@ -1,0 +1,196 @@
+// What saving costs a training run: how long a save in the background holds up the step (a copy of the rank's
+// state, at how many bytes a second), and the share of time that saves take at a given interval, in pairs of
+// runs without and with them in one process.
+//   save_bench [--width N] [--layers N] [--pairs N] [--every N] [--steps N] [--folder DIR]
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "app/config/config.h"
+#include "app/train/checkpointer.h"
+#include "data/io/real_io.h"
+#include "moe/model/model.h"
+#include "moe/model/step_totals.h"
+#include "moe/optim/optimizer.h"
+#include "parallel/communicators/local.h"
+#include "parallel/mesh/mesh.h"
+
+namespace {
+
+using namespace switchyard;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+struct Options {
+  std::int64_t width = 256, layers = 4, pairs = 5, every = 50, steps = 100;
+  std::filesystem::path folder = std::filesystem::temp_directory_path() / "switchyard-save-bench";
+};
+
+Options parse(int argc, char** argv) {
+  Options options;
+  const std::map<std::string, std::int64_t*> numbers = {{"--width", &options.width},
+                                                        {"--layers", &options.layers},
+                                                        {"--pairs", &options.pairs},
+                                                        {"--every", &options.every},
+                                                        {"--steps", &options.steps}};
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const auto found = numbers.find(argv[i]);
+    if (found != numbers.end())
+      *found->second = std::stoll(argv[i + 1]);
+    else if (std::string(argv[i]) == "--folder")
+      options.folder = argv[i + 1];
+    else
+      throw UserError(fmt::format("save_bench: unknown option {}", argv[i]));
+  }
+  return options;
+}
+
+/// A model that trains on made-up tokens, with what a trainer saves.
+class Run {
+ public:
+  Run(const Options& options, parallel::Communicator& world)
+      : config_(config(options)),
+        context_(2),
+        mesh_(world, 1, config_.model.moe.experts),
+        model_(context_, config_.model, mesh_, {1, kB * kT, kT, 0}, 1),
+        optimizer_(model_, mesh_, config_.optimizer, 1),
+        tokens_(static_cast<std::size_t>(kB * kT)) {
+    for (std::size_t i = 0; i < tokens_.size(); ++i)
+      tokens_[i] = static_cast<std::int32_t>(i * 7919 % static_cast<std::size_t>(config_.model.vocab_size));
+  }
+  static app::Config config(const Options& options) {
+    app::Config config = app::default_config();
+    config.model.vocab_size = 4096;
+    config.model.layers = options.layers;
+    config.model.width = options.width;
+    config.model.heads = config.model.kv_heads = options.width / 32;
+    config.model.max_sequence_length = kT;
+    config.model.moe.experts = 8;
+    config.model.moe.expert_width = {2 * options.width};
+    config.checkpoint.keep = 1;
+    return config;
+  }
+  void step() {
+    model_.clear_gradients();
+    const ConstTensorView tokens(tokens_.data(), DType::i32, {kB, kT});
+    model_.train_unit(context_, {tokens, tokens}, moe::Recompute::none, true);
+    optimizer_.step(context_, 1e-4, true);
+  }
+  std::vector<moe::StateSlice> state() { return optimizer_.owned_state(); }
+  const app::Config& config() const { return config_; }
+
+ private:
+  static constexpr std::int64_t kB = 4, kT = 128;
+  app::Config config_;
+  kernels::Context context_;
+  parallel::Mesh mesh_;
+  moe::Model model_;
+  moe::Optimizer optimizer_;
+  std::vector<std::int32_t> tokens_;
+};
+
+std::int64_t bytes_of(const std::vector<moe::StateSlice>& slices) {
+  std::int64_t bytes = 0;
+  for (const auto& slice : slices)
+    bytes += (slice.end - slice.begin) * static_cast<std::int64_t>(dtype_size(slice.dtype));
+  return bytes;
+}
+
+/// Seconds of a plain copy of as many bytes into fresh memory: what the snapshot is measured against.
+double copy_seconds(const std::vector<moe::StateSlice>& slices) {
+  const auto start = Clock::now();
+  std::vector<kernels::Buffer> copies;
+  for (const auto& slice : slices) {
+    const auto bytes = static_cast<std::size_t>(slice.end - slice.begin) * dtype_size(slice.dtype);
+    copies.emplace_back(bytes);
+    if (bytes > 0) std::memcpy(copies.back().data(), slice.data, bytes);
+  }
+  return seconds_since(start);
+}
+
+struct Times {
+  double total = 0;
+  std::vector<double> start, finish;
+};
+
+Times train(Run& run, parallel::Communicator& world, const Options& options, bool saves, std::int64_t& step) {
+  data::RealIo io;
+  app::Checkpointer checkpointer(world, io, options.folder, "bench", run.config().checkpoint);
+  Times times;
+  const auto begin = Clock::now();
+  for (std::int64_t i = 1; i <= options.steps; ++i) {
+    run.step();
+    ++step;
+    if (saves && checkpointer.is_pending() && !checkpointer.is_busy()) {
+      const auto start = Clock::now();
+      checkpointer.finish();
+      times.finish.push_back(seconds_since(start));
+    }
+    if (saves && i % options.every == 0) {
+      const auto start = Clock::now();
+      checkpointer.start(step, run.state(), {}, {}, "");
+      times.start.push_back(seconds_since(start));
+    }
+  }
+  if (checkpointer.is_pending()) checkpointer.finish();
+  times.total = seconds_since(begin);
+  return times;
+}
+
+int bench(const Options& options) {
+  std::filesystem::create_directories(options.folder);
+  const auto world = parallel::single_rank();
+  Run run(options, *world);
+  std::int64_t step = 0;
+  for (int warm_up = 0; warm_up < 5; ++warm_up) run.step();
+  const std::vector<moe::StateSlice> state = run.state();
+  const auto bytes = static_cast<double>(bytes_of(state));
+  std::vector<double> copies, starts, finishes, overheads;
+  for (std::int64_t pair = 0; pair < options.pairs; ++pair) {
+    const double off = train(run, *world, options, false, step).total;
+    const Times on = train(run, *world, options, true, step);
+    copies.push_back(copy_seconds(state));
+    starts.insert(starts.end(), on.start.begin(), on.start.end());
+    finishes.insert(finishes.end(), on.finish.begin(), on.finish.end());
+    overheads.push_back(on.total / off - 1);
+    fmt::print("pair {}: {} steps in {:.3f} s without and {:.3f} s with {} saves: {:+.2f} %\n", pair + 1,
+               options.steps, off, on.total, on.start.size(), 100 * overheads.back());
+  }
+  std::filesystem::remove_all(options.folder);
+  fmt::print(
+      "state {:.1f} MB; a save holds the step up for {:.2f} ms ({:.2f} GB/s), its commit for {:.2f} ms; one "
+      "plain "
+      "copy takes {:.2f} ms ({:.2f} GB/s)\n",
+      bytes / 1e6, 1e3 * median(starts), bytes / median(starts) / 1e9,
+      finishes.empty() ? 0 : 1e3 * median(finishes), 1e3 * median(copies), bytes / median(copies) / 1e9);
+  fmt::print("one save per {} steps costs {:.2f} % of time (median of {} pairs)\n", options.every,
+             100 * median(overheads), options.pairs);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return bench(parse(argc, argv));
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    return 2;
+  }
+}
