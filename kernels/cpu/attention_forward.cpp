@@ -70,12 +70,24 @@ void softmax_block(float* scores, KeyRange range, float scale, bool first, Row& 
   row.largest = largest;
   const Vec shift = Vec::broadcast(largest);
   Vec total = Vec::zero();
-  for (std::int64_t c = start; c < range.end; c += Vec::kWidth) {
+  // A vector that the range cuts: what lies outside weighs nothing.
+  const auto add_cut_vector = [&](std::int64_t c) {
     exp(Vec::load(scores + c) - shift).store(scores + c);
     for (std::int64_t before = c; before < range.begin; ++before) scores[before] = 0;
     for (std::int64_t behind = range.end; behind < c + Vec::kWidth; ++behind) scores[behind] = 0;
     total = total + Vec::load(scores + c);
+  };
+  std::int64_t c = start;
+  if (c < range.begin) {
+    add_cut_vector(c);
+    c += Vec::kWidth;
   }
+  for (; c < whole; c += Vec::kWidth) {
+    const Vec weights = exp(Vec::load(scores + c) - shift);
+    weights.store(scores + c);
+    total = total + weights;
+  }
+  if (c < range.end) add_cut_vector(c);
   row.total = row.total + sum(total);
 }
 

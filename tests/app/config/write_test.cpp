@@ -38,6 +38,11 @@ TEST(ConfigYaml, KeepsEveryAwkwardValue) {
                    {"run.name=1e3", "run.seed=9223372036854775807", "run.max_time=1d1s",
                     "optimizer.learning_rate=0.1234567890123456789", "optimizer.epsilon=4.9e-324",
                     "model.rope_theta=1e12", "optimizer.clip_norm=33333333.333333333"}));
+  const std::vector<std::string> moe = {"model.moe.experts=4", "model.moe.expert_width=8"};
+  for (const char* list :
+       {"model.moe.dense_layers=[]", "model.moe.dense_layers=2", "model.moe.dense_layers=[0, 2]",
+        "model.sliding_window=[8, 0, 8, 0, 8, 0]", "model.sliding_window=7"})
+    expect_round_trip(parse_config("data: {train: d}\n", "run.yaml", {moe[0], moe[1], list}));
 }
 
 TEST(ConfigYaml, HasEveryKeyOnce) {
