@@ -8,6 +8,7 @@
 #include "app/terminal/format.h"
 #include "app/train/run_folder.h"
 #include "app/trained/trained_model.h"
+#include "app/watch/flight_report.h"
 #include "data/checkpoint/format/names.h"
 #include "data/checkpoint/load/reader.h"
 #include "data/checkpoint/load/verify.h"
@@ -98,31 +99,54 @@ int inspect_run(data::Io& io, const RunFolder& folder, bool digest_only) {
   return kExitDone;
 }
 
+bool is_flight_folder(const std::filesystem::path& path) {
+  const std::filesystem::path newest = newest_flight(path);
+  const auto is_record = [](const std::filesystem::directory_entry& entry) {
+    const std::string name = entry.path().filename().string();
+    return name.starts_with("rank-") && name.ends_with(".json");
+  };
+  return std::any_of(std::filesystem::directory_iterator(newest), std::filesystem::directory_iterator(),
+                     is_record);
+}
+
+int inspect_flights(const std::vector<FlightRecord>& records, std::size_t events) {
+  fmt::print("{}", flight_report(records, events));
+  return kExitDone;
+}
+
 }  // namespace
 
 int run_inspect(const Arguments& arguments) {
   CLI::App command(
       "Say what is in a token shard (.h5), a prepared folder, a checkpoint or a run folder, with every "
       "digest\n"
-      "verified:\n"
-      "  switchyard inspect runs/quickstart/checkpoints/step-00000300",
+      "verified; or what the ranks of a failed run did last, from their flight records:\n"
+      "  switchyard inspect runs/quickstart/checkpoints/step-00000300\n"
+      "  switchyard inspect runs/quickstart/flight",
       "switchyard inspect");
   std::filesystem::path path;
   bool digest_only = false;
   command.add_option("PATH", path, "what to look at")->required();
   command.add_flag("--digest", digest_only,
                    "one digest of a checkpoint's tensors and data position, whatever layout wrote it");
+  std::size_t events = 20;
+  command.add_option("--events", events, "how many of each rank's last events to show of flight records")
+      ->capture_default_str();
   if (!parse_arguments(command, arguments)) return kExitDone;
   data::RealIo io;
   if (!std::filesystem::exists(path)) throw UserError(fmt::format("{} does not exist", path.string()));
-  if (std::filesystem::is_regular_file(path)) return inspect_shard_file(path);
+  if (std::filesystem::is_regular_file(path))
+    return path.extension() == ".json" ? inspect_flights({read_flight(path)}, events)
+                                       : inspect_shard_file(path);
   if (std::filesystem::exists(path / data::kManifestName))
     return is_prepared_folder(path) ? inspect_prepared_folder(path)
                                     : inspect_checkpoint(io, path, digest_only);
   if (std::filesystem::is_directory(RunFolder{path}.checkpoints()))
     return inspect_run(io, {path}, digest_only);
-  throw UserError(fmt::format("{} must be a token shard, a prepared folder, a checkpoint or a run folder",
-                              path.string()));
+  if (is_flight_folder(path)) return inspect_flights(read_flights(newest_flight(path)), events);
+  throw UserError(
+      fmt::format("{} must be a token shard, a prepared folder, a checkpoint, a run folder or flight records",
+                  path.string()));
 }
 
 }  // namespace switchyard::app

@@ -24,7 +24,7 @@ std::span<const Command> command_table() {
        run_generate},
       {"evaluate", "RUN [--data DIR]", "loss of a trained model on prepared data", CommandGroup::model,
        run_evaluate},
-      {"inspect", "PATH [--digest]", "look into a shard, prepared folder, checkpoint or run",
+      {"inspect", "PATH [--digest]", "look into a shard, checkpoint, run or flight record",
        CommandGroup::looking, run_inspect},
       {"verify", "CONFIG [--set k=v]", "show that a layout changes no bit", CommandGroup::looking,
        run_verify},

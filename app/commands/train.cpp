@@ -2,10 +2,44 @@
 
 #include "app/command_line/arguments.h"
 #include "app/command_line/ranks.h"
+#include "app/drills/drills.h"
 #include "app/exit_code.h"
 #include "app/train/trainer.h"
+#include "app/watch/rank_watch.h"
 
 namespace switchyard::app {
+
+namespace {
+
+// The run itself, followed by the watchdog and, where drills are asked for, by them.
+int train_watched(parallel::MpiWorld& world, const Config& config, TrainOptions options,
+                  const std::vector<Drill>& asked, const parallel::GuardianLink& guardian) {
+  const auto watch =
+      std::make_shared<RankWatch>(world, config, RunFolder{config.run.directory}.flights(), guardian);
+  world.keep(watch);
+  std::optional<Drills> drills;
+  options.place_observer = &watch->recorder();
+  if (!asked.empty()) {
+    drills.emplace(asked, world.communicator().rank(), watch->recorder(), watch->recorder());
+    world.communicator().set_observer(&*drills);
+    options.place_observer = &*drills;
+    options.probe = &*drills;
+    options.io = &drills->io();
+  }
+  try {
+    const int code = run_training(config, world.communicator(), options);
+    world.communicator()
+        .barrier();  // so that a rank that never comes is seen while the others can still tell
+    world.communicator().set_observer(nullptr);
+    watch->recorder().closing();
+    return code;
+  } catch (...) {
+    watch->failing(std::current_exception());
+    throw;
+  }
+}
+
+}  // namespace
 
 int run_train(const Arguments& arguments) {
   CLI::App command(
@@ -19,9 +53,19 @@ int run_train(const Arguments& arguments) {
   TrainOptions options;
   add_config_arguments(command, config_arguments);
   command.add_flag("--fresh", options.fresh, "start over: delete the run's checkpoints and metrics");
+  std::vector<std::string> injected;
+  command.add_option("--inject", injected, "a fault on purpose, see below; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("KIND@...");
+  command.footer(drill_help());
   add_log_arguments(command, log);
   if (!parse_arguments(command, arguments)) return kExitDone;
 
+  std::vector<Drill> drills;
+  for (const std::string& text : injected) drills.push_back(parse_drill(text));
+  const parallel::GuardianLink guardian = parallel::start_guardian(kExitPeer);
+  // Until the very end: a request to stop that comes late must not kill a rank that is closing.
+  const StopSignals signals;
   return run_on_ranks("train", [&](parallel::MpiWorld& world) {
     log.rank = world.communicator().rank();
     log.ranks = world.communicator().size();
@@ -33,7 +77,7 @@ int run_train(const Arguments& arguments) {
       std::filesystem::create_directories(config.run.directory, ignored);
       add_log_file(RunFolder{config.run.directory}.log(), log);
     }
-    return run_training(config, world.communicator(), options);
+    return train_watched(world, config, options, drills, guardian);
   });
 }
 

@@ -60,6 +60,14 @@ struct CheckpointConfig {
   bool background = true;       ///< write while training goes on
 };
 
+struct WatchdogConfig {
+  bool enable = true;
+  std::int64_t silent_after_seconds = 7;  ///< 0 = never
+  std::int64_t hang_after_seconds = 300;  ///< 0 = never
+  double slow_ratio = 1.25;               ///< 1 = nobody is slow
+  std::int64_t slow_steps = 10;
+};
+
 struct MetricsConfig {
   bool per_expert = true;  ///< counts of every expert of every layer in metrics.jsonl
 };
@@ -73,6 +81,7 @@ struct Config {
   ParallelConfig parallel;
   CheckpointConfig checkpoint;
   GuardConfig guard;
+  WatchdogConfig watchdog;
   MetricsConfig metrics;
 };
 

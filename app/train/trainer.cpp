@@ -31,10 +31,12 @@ moe::Recompute recompute_of(const Config& config) {
 }  // namespace
 
 int run_training(const Config& config, parallel::Communicator& world, const TrainOptions& options) {
-  const StopSignals signals;
-  data::RealIo io;
+  data::RealIo real;
+  if (options.place_observer != nullptr) options.place_observer->entered({});
   Session session(config, world, options.ranks_on_host);
-  Trainer trainer(session, io, options);
+  session.context().place().set_observer(options.place_observer);
+  session.context().place().set_probe(options.probe);
+  Trainer trainer(session, options.io != nullptr ? *options.io : real, options);
   return trainer.run();
 }
 
@@ -73,6 +75,7 @@ int Trainer::run() {
 }
 
 void Trainer::resume_or_start() {
+  place().enter(kernels::Phase::resume);
   if (options_.fresh) checkpointer_.discard_all();
   const auto checkpoint = checkpointer_.newest();
   if (checkpoint) {
@@ -143,10 +146,13 @@ StepRecord Trainer::train_step() {
   kernels::Context& context = session_.context();
   const StepShape& shape = session_.shape();
   const auto batch_of_step = static_cast<std::uint64_t>(state_.skipped_batches.batch_of(state_.step));
+  place().begin_step(state_.step + 1);
   session_.model().clear_gradients();
   totals_.clear();
   for (const std::int64_t& unit : shape.my_units) {
     const bool last = spans_hosts() && &unit == &shape.my_units.back();
+    place().begin_unit(unit);
+    place().enter(kernels::Phase::data);
     if (unit < 0) {  // no unit left for this rank: it still serves its experts to the others
       const ConstTensorView none(nullptr, DType::i32, {0, shape.T});
       session_.model().train_unit(context, {none, none}, recompute_of(session_.config()), last);
@@ -156,8 +162,11 @@ StepRecord Trainer::train_step() {
     totals_.add(session_.model().train_unit(context, unit_input(batch, shape.B, shape.T),
                                             recompute_of(session_.config()), last));
   }
+  place().begin_unit(-1);
+  place().enter(kernels::Phase::reduce);
   const moe::StepSummary summary = totals_.reduce(session_.world());
   const double rate = moe::learning_rate(session_.config().optimizer, state_.step, steps());
+  place().enter(kernels::Phase::update);
   check_parity();
   const moe::UpdateReport update =
       session_.optimizer().step(context, rate, summary.finite, guard_.norm_bound(summary.loss));
@@ -221,6 +230,7 @@ void Trainer::stop_if_diverged() {
 }
 
 void Trainer::report(const StepRecord& record) {
+  place().enter(kernels::Phase::agree);
   constexpr double kMemory = 0.9;  // of the step time's running mean, for the ETA
   smoothed_step_seconds_ = smoothed_step_seconds_ == 0
                                ? record.seconds
@@ -239,6 +249,7 @@ void Trainer::report(const StepRecord& record) {
 void Trainer::evaluate() {
   if (session_.validation_data() == nullptr || last_evaluated_step_ == state_.step) return;
   last_evaluated_step_ = state_.step;
+  place().enter(kernels::Phase::evaluate);
   EvaluationRecord record =
       evaluate_split(session_.context(), session_.model(), session_.world(), *session_.validation_data(),
                      session_.shape(), session_.config().train.evaluate_batches);
@@ -252,6 +263,7 @@ void Trainer::evaluate() {
 }
 
 void Trainer::save() {
+  place().enter(kernels::Phase::save);
   guard_.store(state_);
   const data::State state = to_manifest(state_, session_.config());
   checkpointer_.start(state_.step, session_.optimizer().owned_state(), state, continuation_keys(state),
@@ -296,13 +308,17 @@ void Trainer::save_if_due() {
 }
 
 Trainer::Stop Trainer::agreed_stop(double step_seconds) {
+  place().enter(kernels::Phase::agree);
   const int signal = StopSignals::received();
   Stop own = Stop::none;
   if (deadline_.is_near(step_seconds, checkpointer_.last_save_seconds())) own = Stop::time_limit;
   if (signal != 0) own = Stop::signal;
   std::int64_t words[2] = {static_cast<std::int64_t>(own), checkpointer_.is_busy() ? 1 : 0};
   session_.world().all_reduce_max(words);
-  if (checkpointer_.is_pending() && words[1] == 0) conclude_save();
+  if (checkpointer_.is_pending() && words[1] == 0) {
+    place().enter(kernels::Phase::save);
+    conclude_save();
+  }
   const auto agreed = static_cast<Stop>(words[0]);
   if (agreed != Stop::none && is_first_rank())
     spdlog::warn("stopping after step {}: {}", state_.step,
@@ -313,6 +329,7 @@ Trainer::Stop Trainer::agreed_stop(double step_seconds) {
 }
 
 int Trainer::finish(Stop stop) {
+  place().enter(kernels::Phase::save);
   if (checkpointer_.is_pending()) checkpointer_.finish();
   const bool stopped_early = state_.step < steps();
   if (!stopped_early) evaluate();
@@ -322,6 +339,7 @@ int Trainer::finish(Stop stop) {
       throw DiskError(fmt::format("the last checkpoint could not be written: {}; earlier ones are in {}",
                                   checkpointer_.last_failure(), folder_.checkpoints().string()));
   }
+  place().enter(kernels::Phase::exit);
   if (progress_) progress_->finish();
   if (is_first_rank() && !options_.quiet) {
     log_costs(session_.context().trace());

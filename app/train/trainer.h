@@ -16,6 +16,7 @@
 #include "app/train/save_schedule.h"
 #include "app/train/session.h"
 #include "app/train/stop.h"
+#include "kernels/runtime/place.h"
 #include "parallel/communicators/communicator.h"
 
 namespace switchyard::app {
@@ -27,6 +28,10 @@ struct TrainOptions {
   bool fresh = false;  ///< start over: checkpoints and metrics of an earlier run are deleted
   bool quiet = false;  ///< no step lines or progress bar (tests, verify)
   int ranks_on_host = 1;
+  /// Who follows this rank, if anyone; they outlive the run.
+  kernels::PlaceObserver* place_observer = nullptr;
+  kernels::Probe* probe = nullptr;
+  data::Io* io = nullptr;  ///< the disk of checkpoints; nullptr = the real one
 };
 
 /// Runs or resumes a training run on this rank. Collective. Returns kExitDone, or kExitResumable when a
@@ -63,6 +68,7 @@ class Trainer {
   /// On one host the cores that would carry early sums are those that compute (parallel/README.md has
   /// figures).
   bool spans_hosts() { return session_.world().size() > options_.ranks_on_host; }
+  kernels::PlaceTracker& place() { return session_.context().place(); }
   bool is_first_rank() { return session_.world().rank() == 0; }
   std::int64_t steps() const { return session_.config().train.steps; }
 

@@ -2,6 +2,12 @@
 
 namespace switchyard::data {
 
+void FaultingIo::arm(Fault fault) {
+  const std::lock_guard lock(mutex_);
+  fault_ = fault;
+  num_matching_ = 0;
+}
+
 std::int64_t FaultingIo::num_calls() const {
   const std::lock_guard lock(mutex_);
   return static_cast<std::int64_t>(calls_.size());

@@ -35,6 +35,8 @@ class FaultingIo : public Io {
   explicit FaultingIo(Io& inner) : inner_(inner) {}
   FaultingIo(Io& inner, Fault fault) : inner_(inner), fault_(fault) {}
 
+  /// From here on, counted anew. No call may be under way.
+  void arm(Fault fault);
   /// Calls so far, of all kinds, failed ones included.
   std::int64_t num_calls() const;
   /// Has the fault struck?

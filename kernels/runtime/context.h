@@ -1,9 +1,10 @@
-// What every op gets first: the device it runs on, its threads, its scratch memory and the trace.
+// What every op gets first: the device it runs on, its threads, its scratch memory, the trace and the place.
 #pragma once
 
 #include "kernels/runtime/arena.h"
 #include "kernels/runtime/broken_rule.h"
 #include "kernels/runtime/isa.h"
+#include "kernels/runtime/place.h"
 #include "kernels/runtime/threads.h"
 #include "kernels/runtime/trace.h"
 
@@ -21,6 +22,7 @@ class Context {
   /// For memory that an op needs only while it runs; take it through an ArenaScope.
   Arena& scratch() { return scratch_; }
   Trace& trace() { return trace_; }
+  PlaceTracker& place() { return place_; }
 
   const Breakage& breakage() const { return breakage_; }
   void set_breakage(Breakage breakage) { breakage_ = breakage; }
@@ -29,6 +31,7 @@ class Context {
   Threads threads_;
   Arena scratch_;
   Trace trace_;
+  PlaceTracker place_;
   Breakage breakage_;
   Isa isa_;
   Device device_;

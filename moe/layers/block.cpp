@@ -12,10 +12,12 @@ void attention_half(LayerContext& layer, const BlockParameters& parameters, Cons
   const std::int64_t N = layer.unit.N(), C = layer.config.width;
   saved.middle = layer.activations.tensor(DType::f32, {N, C});
   attention_forward(layer, parameters.attention, saved.middle, x, saved.attention, cache);
+  layer.kernels.place().computed(kernels::Site::attention, saved.middle);
   saved.normed = layer.activations.tensor(DType::f32, {N, C});
   saved.rstd = layer.activations.tensor(DType::f32, {N});
   kernels::rms_norm_forward(layer.kernels, saved.normed, saved.rstd, saved.middle,
                             parameters.mlp_norm->weight, static_cast<float>(layer.config.norm_epsilon));
+  layer.kernels.place().computed(kernels::Site::norm, saved.normed);
 }
 
 void mlp_half(LayerContext& layer, parallel::RowExchange& exchange, const BlockParameters& parameters,
@@ -64,7 +66,9 @@ void block_backward(LayerContext& layer, parallel::RowExchange& exchange, const 
   const TensorView dmiddle = scratch.tensor(DType::f32, {N, C});
   kernels::rms_norm_backward(layer.kernels, dmiddle, parameters.mlp_norm->gradient, dnormed, saved.middle,
                              parameters.mlp_norm->weight, saved.rstd, dy);
+  layer.kernels.place().computed(kernels::Site::norm_gradient, dmiddle);
   attention_backward(layer, parameters.attention, dx, dmiddle, saved.x, saved.attention);
+  layer.kernels.place().computed(kernels::Site::attention_gradient, dx);
 }
 
 }  // namespace switchyard::moe

@@ -53,6 +53,8 @@ void moe_forward(LayerContext& layer, parallel::RowExchange& exchange, const Moe
   kernels::gather_rows_forward(layer.kernels, saved.sorted, x, routing.slot_of_row, K);
   experts_forward(layer, exchange, parameters.experts, saved.returned, saved.sorted, routing.count,
                   saved.experts);
+  layer.kernels.place().computed(kernels::Site::experts, saved.returned);
+  layer.kernels.place().computed(kernels::Site::router, routing.weight);
   if (layer.config.moe.shared_experts > 0) {
     shared_forward(layer, parameters, y, x, base, saved);
     base = y;
@@ -72,9 +74,11 @@ void moe_backward(LayerContext& layer, parallel::RowExchange& exchange, const Mo
   kernels::combine_rows_backward(layer.kernels, dreturned, dweight, dy, saved.returned, routing.weight,
                                  routing.row_of_slot);
   experts_backward(layer, exchange, parameters.experts, dsorted, dreturned, saved.sorted, saved.experts);
+  layer.kernels.place().computed(kernels::Site::experts_gradient, dsorted);
   kernels::gather_rows_backward(layer.kernels, dx, dsorted, routing.row_of_slot);
   if (layer.config.moe.shared_experts > 0) shared_backward(layer, parameters, dx, dy, x, saved);
   route_backward(layer, dlogits, dweight, routing);
+  layer.kernels.place().computed(kernels::Site::router_gradient, dlogits);
   kernels::linear_backward_data(layer.kernels, dx, dlogits, parameters.router->weight, kernels::Write::add);
   kernels::linear_backward_weight(layer.kernels, parameters.router->gradient, dlogits, x);
 }

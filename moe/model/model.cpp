@@ -114,12 +114,14 @@ TensorView Model::embed(LayerContext& layer, const UnitInput& input) {
   const std::int64_t N = layer.unit.N();
   const TensorView x = layer.activations.tensor(DType::f32, {N, config_.width});
   kernels::embedding_forward(layer.kernels, x, input.tokens.reshaped({N}), embedding_->weight);
+  layer.kernels.place().computed(kernels::Site::embedding, x);
   return x;
 }
 
 TensorView Model::forward_blocks(LayerContext& layer, TensorView x, std::vector<BlockSaved>& saved,
                                  UnitResult& result, Recompute recompute) {
   for (std::size_t l = 0; l < blocks_.size(); ++l) {
+    layer.kernels.place().enter_layer(static_cast<std::int64_t>(l));
     const TensorView y = layer.activations.tensor(DType::f32, x.shape());
     RoutingStatistics statistics;
     block_forward(layer, *exchange_, blocks_[l], y, x, saved[l], statistics, recompute);
@@ -150,13 +152,20 @@ UnitResult Model::train_unit(kernels::Context& context, const UnitInput& input, 
   kernels::ArenaScope scope(activations_);
   UnitResult result;
   std::vector<BlockSaved> saved(blocks_.size());
+  kernels::PlaceTracker& place = context.place();
+  place.enter(kernels::Phase::forward);
   const TensorView x = forward_blocks(layer, embed(layer, input), saved, result, recompute);
+  place.enter(kernels::Phase::backward);
   const TensorView dx = scope.tensor(DType::f32, x.shape());
   result.loss = head_loss_and_gradient(layer, head_, dx, x, input.targets.reshaped({layer.unit.N()}));
+  place.computed(kernels::Site::loss, result.loss);
+  place.computed(kernels::Site::head_gradient, dx);
   for (std::size_t l = blocks_.size(); l-- > 0;) {
+    place.enter_layer(static_cast<std::int64_t>(l));
     block_backward(layer, *exchange_, blocks_[l], dx, dx, saved[l], recompute);
     if (last) start_sums(static_cast<std::int64_t>(l));
   }
+  place.computed(kernels::Site::embedding_gradient, dx);
   kernels::embedding_backward(context, embedding_->gradient, dx, input.tokens.reshaped({layer.unit.N()}));
   return result;
 }

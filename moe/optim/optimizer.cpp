@@ -98,6 +98,9 @@ UpdateReport Optimizer::step(kernels::Context& context, double learning_rate, bo
     const kernels::TraceScope trace(context.trace(), "gather_weights", 0,
                                     static_cast<double>(shard.group.weights().bytes()));
     gather_weights(shard);
+    context.place().computed(kernels::Site::weights, shard.group.weights());
+    context.place().computed(kernels::Site::moments, shard.m.view());
+    context.place().computed(kernels::Site::moments, shard.v.view());
   }
   return report;
 }

@@ -169,6 +169,7 @@ class ObservedPending final : public Pending {
                   const Call& call)
       : inner_(std::move(inner)), observer_(&observer), name_(name), call_(call) {}
   void wait() override {
+    if (observer_ != nullptr) observer_->waits(name_, call_);
     inner_->wait();
     if (observer_ != nullptr) observer_->left(name_, call_);
     observer_ = nullptr;
@@ -185,6 +186,7 @@ class ObservedPending final : public Pending {
 std::unique_ptr<Pending> observed(std::unique_ptr<Pending> pending, CollectiveObserver* observer,
                                   const std::string& name, const Call& call) {
   if (observer == nullptr) return pending;
+  observer->started(name, call);
   return std::make_unique<ObservedPending>(std::move(pending), *observer, name, call);
 }
 

@@ -58,6 +58,11 @@ class CollectiveObserver {
   virtual ~CollectiveObserver() = default;
   virtual void entered(std::string_view communicator, const Call& call) = 0;
   virtual void left(std::string_view communicator, const Call& call) = 0;
+  /// A collective that goes on beside the rank's work, between entered and left: control came back from its
+  /// start.
+  virtual void started(std::string_view /*communicator*/, const Call& /*call*/) {}
+  /// From here the rank waits for it to end.
+  virtual void waits(std::string_view /*communicator*/, const Call& /*call*/) {}
 };
 
 /// A collective that was started and not yet waited for. The buffers given to it must stay untouched and

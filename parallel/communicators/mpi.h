@@ -50,6 +50,8 @@ class MpiWorld {
 
   Communicator& communicator();
   const HostPlace& place() const;
+  /// Is destroyed when MPI has been closed: for what follows the ranks until then.
+  void keep(std::shared_ptr<void> companion);
   /// Prints "<host> rank <r>: <cause>" to stderr, if no other rank of this host has printed its cause, and
   /// ends all ranks; the launcher returns exit_code. May be called from any thread.
   [[noreturn]] void fail(int exit_code, const std::string& cause);

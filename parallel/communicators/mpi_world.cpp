@@ -56,6 +56,7 @@ struct MpiWorld::State {
   /// Shared by the ranks of the host: 1 once a rank has printed why it failed.
   std::int64_t* failure_printed = nullptr;
   std::int64_t own_flag = 0;
+  std::shared_ptr<void> companion;
 
   void open(const MpiOptions& options);
   void share_flag();
@@ -114,6 +115,10 @@ MpiWorld::~MpiWorld() {
   MPI_Win_free(&state_->window);
   state_->host = MpiHandle();
   MPI_Finalize();
+}
+
+void MpiWorld::keep(std::shared_ptr<void> companion) {
+  state_->companion = std::move(companion);
 }
 
 Communicator& MpiWorld::communicator() {

@@ -96,6 +96,8 @@ nlohmann::ordered_json default_json(const Option& option) {
   const bool is_word =
       std::holds_alternative<Choice>(option.kind) || std::holds_alternative<Text>(option.kind);
   if (is_word) return text == "\"\"" ? nlohmann::ordered_json("") : nlohmann::ordered_json(text);
+  // A length of time is a word, unless it is 0.
+  if (std::holds_alternative<Duration>(option.kind) && text != "0") return text;
   return nlohmann::ordered_json::parse(text);
 }
 

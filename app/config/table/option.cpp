@@ -24,6 +24,7 @@ constexpr Section kSections[] = {
     {"parallel", "how the work is split over ranks"},
     {"checkpoint", "when states are saved and which are kept"},
     {"guard", "what is done about spikes and corrupted memory"},
+    {"watchdog", "when a rank counts as hung or slow"},
     {"metrics", "what is recorded beside loss and speed"},
 };
 
@@ -86,7 +87,7 @@ std::span<const Option> options() {
   static const std::vector<Option> table = [] {
     std::vector<Option> all;
     for (const Section& section : kSections)
-      for (const auto part : {run_options(), model_options(), guard_options()})
+      for (const auto part : {run_options(), model_options(), guard_options(), watchdog_options()})
         for (const Option& option : part)
           if (parent_path(option.path) == section.path) all.push_back(option);
     return all;

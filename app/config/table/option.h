@@ -112,6 +112,7 @@ std::vector<Difference> differences(const Config& before, const Config& after);
 std::span<const Option> model_options();
 std::span<const Option> run_options();
 std::span<const Option> guard_options();
+std::span<const Option> watchdog_options();
 
 /// The field at a chain of members: field<&Config::train, &TrainConfig::steps>.
 template <auto... members>

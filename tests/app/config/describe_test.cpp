@@ -45,7 +45,8 @@ TEST(OptionTable, IsCompleteAndWellFormed) {
     EXPECT_LE(option.doc.size(), 75U) << option.path;
     EXPECT_EQ(find_option(option.path), &option);
   }
-  EXPECT_EQ(options().size(), run_options().size() + model_options().size() + guard_options().size());
+  EXPECT_EQ(options().size(), run_options().size() + model_options().size() + guard_options().size() +
+                                  watchdog_options().size());
 }
 
 TEST(Schema, IsDraft7AndHoldsEveryKey) {

@@ -1,0 +1,176 @@
+#include "parallel/watchdog/record/board.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "parallel/watchdog/judge/process.h"
+#include "parallel/watchdog/record/recorder.h"
+
+namespace switchyard::parallel {
+namespace {
+
+using kernels::Phase;
+
+TEST(EventRing, KeepsTheLastThousandInOrder) {
+  const auto ring = std::make_unique<EventRing>();
+  std::vector<Event> out(EventRing::kEvents);
+  EXPECT_EQ(ring->read(out.data()), 0);
+  Event event;
+  for (event.sequence = 1; event.sequence <= 2345; ++event.sequence) ring->add(event);
+  ASSERT_EQ(ring->read(out.data()), EventRing::kEvents);
+  for (std::int64_t i = 0; i < EventRing::kEvents; ++i)
+    ASSERT_EQ(out[static_cast<std::size_t>(i)].sequence, 2345 - EventRing::kEvents + 1 + i);
+}
+
+TEST(SharedEvent, GivesBackWhatWasWritten) {
+  SharedEvent shared;
+  Event event, read;
+  EXPECT_FALSE(shared.read(read));
+  event.sequence = 12;
+  event.time_ns = -5;
+  event.kind = EventKind::waits;
+  event.place = {Phase::backward, 1LL << 40, 3, -1};
+  event.collective = Collective::all_to_all_v;
+  event.call = 99;
+  event.bytes = 1LL << 50;
+  event.group = {'e', 'x', 'p', 'e', 'r', 't', 's', '!'};
+  shared.write(event);
+  ASSERT_TRUE(shared.read(read));
+  EXPECT_EQ(read.sequence, 12);
+  EXPECT_EQ(read.time_ns, -5);
+  EXPECT_EQ(read.kind, EventKind::waits);
+  EXPECT_EQ(read.place.phase, Phase::backward);
+  EXPECT_EQ(read.place.step, 1LL << 40);
+  EXPECT_EQ(read.place.unit, 3);
+  EXPECT_EQ(read.place.layer, -1);
+  EXPECT_EQ(read.collective, Collective::all_to_all_v);
+  EXPECT_EQ(read.call, 99);
+  EXPECT_EQ(read.bytes, 1LL << 50);
+  EXPECT_EQ(read.group_name(), "experts!");
+  EXPECT_EQ(read.what(), "waits in all_to_all_v #99 of experts!");
+}
+
+TEST(SharedEvent, IsNeverReadTorn) {
+  SharedEvent shared;
+  std::atomic<bool> stop{false};
+  std::thread writer([&] {
+    Event event;
+    for (event.sequence = 1; !stop; ++event.sequence) {
+      event.call = event.bytes = event.time_ns = event.place.step = event.sequence;
+      shared.write(event);
+    }
+  });
+  Event read;
+  int whole = 0;
+  while (whole < 20'000) {
+    if (!shared.read(read)) continue;
+    ++whole;
+    ASSERT_TRUE(read.call == read.sequence && read.bytes == read.sequence && read.time_ns == read.sequence &&
+                read.place.step == read.sequence)
+        << read.sequence;
+  }
+  stop = true;
+  writer.join();
+}
+
+TEST(Board, IsSharedByName) {
+  std::string name;
+  const auto mine = Board::make(3, 2, name);
+  const auto other = Board::open(name, 3, 2);
+  Board::unlink(name);
+  EXPECT_THROW(Board::open(name, 3, 2), DeviceError);
+  mine->status(2).beats.store(5);
+  EXPECT_EQ(other->status(2).beats.load(), 5U);
+  Event event;
+  event.sequence = 1;
+  other->ring(1).add(event);
+  std::vector<Event> out(EventRing::kEvents);
+  EXPECT_EQ(mine->ring(1).read(out.data()), 1);
+  EXPECT_EQ(mine->ring(0).read(out.data()), 0);
+
+  const auto adopted = Board::adopt(::dup(mine->descriptor()));
+  ASSERT_NE(adopted, nullptr);
+  EXPECT_EQ(adopted->status(2).beats.load(), 5U);
+  EXPECT_EQ(Board::adopt(::dup(STDERR_FILENO)), nullptr);
+}
+
+TEST(Board, FirstVerdictStays) {
+  std::string name;
+  const auto board = Board::make(2, 2, name);
+  Board::unlink(name);
+  EXPECT_TRUE(claim_verdict(board->verdict(), Fate::hung, 1, 7, std::string(1000, 'x')));
+  EXPECT_FALSE(claim_verdict(board->verdict(), Fate::dead, 0, 8, "late"));
+  EXPECT_EQ(board->verdict().rank.load(), 1);
+  EXPECT_EQ(board->verdict().exit_code.load(), 7);
+  EXPECT_EQ(verdict_reason(board->verdict()), std::string(511, 'x'));
+}
+
+TEST(Recorder, TellsWaitingFromWork) {
+  const auto status = std::make_unique<RankStatus>();
+  const auto ring = std::make_unique<EventRing>();
+  Recorder recorder(*status, *ring);
+  const auto current = [&] {
+    Event event;
+    EXPECT_TRUE(status->current.read(event));
+    return event;
+  };
+  const auto rest = [] { std::this_thread::sleep_for(std::chrono::milliseconds(20)); };
+  const Call call{Collective::all_reduce, 4, 0, 64};
+  recorder.entered({Phase::data, 3, 0, -1});
+  rest();  // work
+  recorder.entered("world", call);
+  EXPECT_TRUE(current().is_waiting());
+  rest();
+  rest();
+  recorder.left("world", call);
+  EXPECT_FALSE(current().is_waiting());
+  recorder.entered("world", call);
+  recorder.started("world", call);
+  EXPECT_FALSE(current().is_waiting());
+  rest();  // work beside the collective
+  recorder.waits("world", call);
+  EXPECT_TRUE(current().is_waiting());
+  rest();
+  rest();
+  recorder.left("world", call);
+  recorder.entered({Phase::agree, 3, -1, -1});
+  rest();  // no part of the step
+  recorder.entered({Phase::data, 4, -1, -1});
+  EXPECT_EQ(status->steps[3].step.load(), 3);
+  const double seconds = static_cast<double>(status->steps[3].busy_ns.load()) * 1e-9;
+  EXPECT_GE(seconds, 0.04);
+  EXPECT_LT(seconds, 0.075);
+  EXPECT_EQ(current().where(), "step 4, data");
+  recorder.closing();
+  EXPECT_TRUE(current().is_waiting());
+}
+
+TEST(Process, IsSeenToRunStopAndGo) {
+  EXPECT_EQ(state_of(own_process()), ProcessState::runs);
+  EXPECT_EQ(state_of({own_process().pid, own_process().start_ticks + 1}), ProcessState::gone)
+      << "a number used again";
+  const pid_t child = ::fork();
+  if (child == 0)
+    for (;;) ::pause();
+  ProcessId id;
+  id.pid = child;
+  id.start_ticks = process_start(child);
+  ASSERT_GT(id.start_ticks, 0);
+  EXPECT_EQ(state_of(id), ProcessState::runs);
+  ::kill(child, SIGSTOP);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, WUNTRACED), child);
+  EXPECT_EQ(state_of(id), ProcessState::stopped);
+  kill_process(id);
+  while (state_of(id) != ProcessState::gone) std::this_thread::yield();  // a zombie until it is waited for
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(WTERMSIG(status), SIGKILL);
+  EXPECT_EQ(state_of(id), ProcessState::gone);
+}
+
+}  // namespace
+}  // namespace switchyard::parallel

@@ -1,0 +1,96 @@
+#include "parallel/watchdog/judge/slow.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace switchyard::parallel {
+namespace {
+
+constexpr std::int64_t kRanks = 4, kSteps = 10;
+constexpr double kRatio = 1.25, kStepSeconds = 0.4;
+
+// The first step at which a rank of a run with these speeds is named, and which.
+std::optional<std::pair<std::int64_t, SlowRank>> first_named(double speed, double noise, unsigned seed,
+                                                             std::int64_t steps) {
+  SlowFinder finder(kRanks, kRatio, kSteps);
+  std::mt19937 random(seed);
+  std::normal_distribution<double> jitter(0, noise);
+  for (std::int64_t step = 1; step <= steps; ++step) {
+    std::vector<double> seconds;
+    for (std::int64_t rank = 0; rank < kRanks; ++rank)
+      seconds.push_back(kStepSeconds / (rank == 2 ? speed : 1) * std::max(0.2, 1 + jitter(random)));
+    if (const auto slow = finder.add(step, seconds)) return std::pair(step, *slow);
+  }
+  return std::nullopt;
+}
+
+TEST(SlowFinder, NamesARankAtSevenTenthsOfTheSpeedWithinTwentySteps) {
+  constexpr unsigned kTrials = 500;
+  unsigned named_right = 0;
+  for (unsigned seed = 0; seed < kTrials; ++seed) {
+    const auto named = first_named(0.7, 0.1, seed, 20);
+    if (!named) continue;
+    ++named_right;
+    EXPECT_EQ(named->second.rank, 2) << seed;
+    EXPECT_NEAR(named->second.ratio, 1 / 0.7, 0.25);
+    EXPECT_EQ(named->second.first_step, 1);
+    EXPECT_EQ(named->second.last_step, named->first);
+  }
+  EXPECT_GE(named_right, kTrials * 99 / 100);
+}
+
+TEST(SlowFinder, NamesNobodyAmongEqualsWithNoise) {
+  for (unsigned seed = 0; seed < 50; ++seed) EXPECT_FALSE(first_named(1, 0.15, seed, 2000)) << seed;
+}
+
+TEST(SlowFinder, OneDisturbanceNamesNobody) {
+  SlowFinder finder(kRanks, kRatio, kSteps);
+  for (std::int64_t step = 1; step <= 100; ++step) {
+    std::vector<double> seconds(kRanks, kStepSeconds);
+    if (step == 50) seconds[1] = 60;
+    EXPECT_FALSE(finder.add(step, seconds));
+  }
+}
+
+TEST(SlowFinder, ShortStepsAreGatheredToSeconds) {
+  SlowFinder finder(kRanks, kRatio, kSteps);
+  std::int64_t named_at = 0;
+  for (std::int64_t step = 1; step <= 5000 && named_at == 0; ++step)
+    if (finder.add(step, {0.001, 0.001, 0.001, 0.002})) named_at = step;
+  EXPECT_GE(named_at, 1900);
+}
+
+TEST(SlowFinder, IsToldOnceAndAgainAfterItWasWell) {
+  SlowFinder finder(2, kRatio, 1);
+  int named = 0;
+  for (std::int64_t step = 1; step <= 10; ++step) named += finder.add(step, {3, 6}).has_value() ? 1 : 0;
+  EXPECT_EQ(named, 1);
+  finder.add(11, {3, 3});
+  for (std::int64_t step = 12; step <= 15; ++step) named += finder.add(step, {3, 6}).has_value() ? 1 : 0;
+  EXPECT_EQ(named, 2);
+}
+
+TEST(SlowFinder, ReadsTheBoardInOrderAndSkipsWhatIsGone) {
+  std::string name;
+  const auto board = Board::make(2, 2, name);
+  Board::unlink(name);
+  const auto publish = [&](std::int64_t step) {
+    for (const std::int64_t rank : {0, 1}) {
+      StepTime& time = board->status(rank).steps[static_cast<std::size_t>(step) % RankStatus::kStepTimes];
+      time.busy_ns.store(rank == 1 ? 6'000'000'000 : 3'000'000'000);
+      time.step.store(step);
+    }
+  };
+  SlowFinder finder(2, kRatio, 2);
+  for (std::int64_t step = 1; step <= 3; ++step) publish(step);
+  EXPECT_FALSE(finder.look(*board));
+  for (std::int64_t step = 4; step <= 200; ++step) publish(step);
+  const auto slow = finder.look(*board);
+  ASSERT_TRUE(slow);
+  EXPECT_EQ(slow->rank, 1);
+  EXPECT_DOUBLE_EQ(slow->ratio, 2);
+}
+
+}  // namespace
+}  // namespace switchyard::parallel
