@@ -43,7 +43,7 @@ def random_tensor(seed, name, shape):
     elif name.endswith(".bias"):
         values = 0.5 * symmetric
     elif name.endswith("embed_tokens.weight"):
-        values = symmetric
+        values = 0.5 * symmetric
     else:
         values = np.sqrt(3.0 / shape[-1]) * symmetric
     return values.astype(np.float32).reshape(shape)

@@ -75,7 +75,7 @@ std::vector<float> folder_tensor(std::uint64_t seed, const std::string& name,
   double center = 0, reach = std::sqrt(3.0 / static_cast<double>(shape.back()));
   if (name.ends_with("norm.weight")) center = 1, reach = 0.5;
   if (name.ends_with(".bias")) reach = 0.5;
-  if (name.ends_with("embed_tokens.weight")) reach = 1;
+  if (name.ends_with("embed_tokens.weight")) reach = 0.5;
   std::int64_t count = 1;
   for (const std::int64_t dim : shape) count *= dim;
   const kernels::RandomStream stream(seed, "parity " + name);
