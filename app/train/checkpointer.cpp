@@ -120,11 +120,13 @@ std::vector<data::TensorSlice> in_place(const std::vector<moe::StateSlice>& slic
 std::vector<data::TensorSlice> copied(const std::vector<moe::StateSlice>& slices,
                                       std::vector<kernels::Buffer>& copies) {
   std::vector<data::TensorSlice> result;
-  for (const moe::StateSlice& slice : slices) {
+  copies.resize(slices.size());
+  for (std::size_t i = 0; i < slices.size(); ++i) {
+    const moe::StateSlice& slice = slices[i];
     const auto bytes = static_cast<std::size_t>(slice.end - slice.begin) * dtype_size(slice.dtype);
-    copies.emplace_back(bytes);
-    if (bytes > 0) std::memcpy(copies.back().data(), slice.data, bytes);
-    result.push_back({slice.name, slice.dtype, slice.shape, slice.begin, slice.end, copies.back().data()});
+    if (copies[i].bytes() != bytes) copies[i] = kernels::Buffer(bytes);
+    if (bytes > 0) std::memcpy(copies[i].data(), slice.data, bytes);
+    result.push_back({slice.name, slice.dtype, slice.shape, slice.begin, slice.end, copies[i].data()});
   }
   return result;
 }
@@ -173,7 +175,7 @@ void Checkpointer::start(std::int64_t step, const std::vector<moe::StateSlice>& 
   pending.state = state;
   pending.continuation = continuation;
   pending.config_digest = config_digest;
-  pending.slices = config_.background ? copied(slices, pending.copies) : in_place(slices);
+  pending.slices = config_.background ? copied(slices, snapshot_) : in_place(slices);
   if (!begin(pending)) return;
   pending_ = std::move(pending);
   if (config_.background)

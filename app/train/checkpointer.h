@@ -73,7 +73,6 @@ class Checkpointer {
     data::State state;
     std::vector<std::string> continuation;
     std::string config_digest;
-    std::vector<kernels::Buffer> copies;
     std::vector<data::TensorSlice> slices;
     std::optional<data::PartRecord> record;  // of this rank, once written
     std::string failure;                     // of writing it without a thread
@@ -92,6 +91,8 @@ class Checkpointer {
   CheckpointConfig config_;
   std::unique_ptr<data::RunLock> lock_;  // rank 0
   std::optional<Pending> pending_;
+  /// Memory of the last snapshot, kept for the next: fresh pages cost more than the copy itself.
+  std::vector<kernels::Buffer> snapshot_;
   std::set<std::int64_t>
       verified_steps_;  // rank 0: written or digested by this process, so not to be read again
   std::int64_t last_committed_step_ = -1;

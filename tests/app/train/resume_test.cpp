@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <ctime>
 #include <fstream>
 
 #include "tests/support/workshop.h"
@@ -139,6 +140,26 @@ TEST_F(Resume, AfterATimeLimit) {
   const std::string steps = "train.steps=" + std::to_string(done + 5);
   EXPECT_EQ(workshop_.run(Workshop::train("timed", {"run.max_time=0", steps})).code, 0);
   workshop_.expect_steps_once("timed", done + 5);
+}
+
+TEST_F(Resume, AfterTheEndOfASlurmJobCameNear) {
+  const std::string end = std::to_string(std::time(nullptr) + 2);
+  const Outcome stopped =
+      workshop_.run(Workshop::train("slurm", {"train.steps=1_000_000"}), {{"SLURM_JOB_END_TIME", end}});
+  EXPECT_EQ(stopped.code, 75) << stopped.err;
+  EXPECT_THAT(stopped.err, HasSubstr("the time limit is near"));
+  EXPECT_GT(workshop_.steps("slurm").size(), 0U);
+}
+
+TEST_F(Resume, TheIntervalFollowsFromFailuresAndChangesNoBit) {
+  const auto settings = longer();
+  const Outcome outcome = workshop_.run(
+      Workshop::train("stopped", longer({"checkpoint.every=0", "checkpoint.failure_interval=1h"})));
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err,
+              testing::AllOf(HasSubstr("checkpoint of step 10:"), HasSubstr("a save holds training up for"),
+                             HasSubstr("the next checkpoint comes after")));
+  EXPECT_EQ(workshop_.digest("runs/stopped"), uninterrupted(settings));
 }
 
 TEST_F(Resume, IsRefusedWhileTheRunLives) {
