@@ -2,8 +2,10 @@
 
 #include "app/commands/command.h"
 #include "app/commands/evaluate.h"
+#include "app/commands/export.h"
 #include "app/commands/generate.h"
 #include "app/commands/help.h"
+#include "app/commands/import.h"
 #include "app/commands/inspect.h"
 #include "app/commands/prepare.h"
 #include "app/commands/schema.h"
@@ -24,6 +26,10 @@ std::span<const Command> command_table() {
        run_generate},
       {"evaluate", "RUN [--data DIR]", "loss of a trained model on prepared data", CommandGroup::model,
        run_evaluate},
+      {"export", "RUN --output DIR", "write a trained model as a Hugging Face folder", CommandGroup::model,
+       run_export},
+      {"import", "DIR --output RUN", "make a checkpoint of a Hugging Face folder", CommandGroup::model,
+       run_import},
       {"inspect", "PATH [--digest]", "look into a shard, checkpoint, run or flight record",
        CommandGroup::looking, run_inspect},
       {"verify", "CONFIG [--set k=v]", "show that a layout changes no bit", CommandGroup::looking,

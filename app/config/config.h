@@ -35,7 +35,8 @@ struct DataConfig {
 };
 
 struct TrainConfig {
-  std::int64_t steps = 1000;       ///< optimizer updates
+  std::string init_from;      ///< run folder or checkpoint whose weights a new run starts with; empty = none
+  std::int64_t steps = 1000;  ///< optimizer updates
   std::int64_t global_batch = 32;  ///< sequences per step over all ranks
   std::int64_t micro_batch = 4;    ///< B, sequences per unit; divides global_batch
   Precision precision = Precision::fp32;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "app/config/load.h"
 #include "app/config/table/write.h"
 #include "data/checkpoint/load/reader.h"
 #include "kernels/runtime/error.h"
@@ -84,6 +85,13 @@ RunState from_manifest(const data::Manifest& manifest) {
   run.guard_norms = text_or_none("guard_norms");
   run.tokenizer = text(state, "tokenizer");
   return run;
+}
+
+Config config_from_manifest(const data::Manifest& manifest, const std::string& place) {
+  const auto found = manifest.state.find("config");
+  if (found == manifest.state.end() || !std::holds_alternative<std::string>(found->second))
+    throw CheckpointError(fmt::format("{}: its state must have the text 'config'", place));
+  return parse_config(std::get<std::string>(found->second), place);
 }
 
 std::vector<std::string> continuation_keys(const data::State& state) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "app/config/config.h"
@@ -30,6 +31,11 @@ struct RunState {
   std::string tokenizer;  ///< JSON, so that a checkpoint can read and write text by itself
 };
 
+/// In the state of a checkpoint that no run has made: where its weights came from.
+inline constexpr std::string_view kOriginKey = "origin";
+/// In such a state, where the tokenizer is a guess: nothing said which one the weights were made with.
+inline constexpr std::string_view kAssumedTokenizerKey = "tokenizer_is_assumed";
+
 /// The state of a run that has not started.
 RunState initial_state(const Config& config, const data::TokenDataset& data);
 
@@ -38,6 +44,9 @@ data::State to_manifest(const RunState& state, const Config& config);
 RunState from_manifest(const data::Manifest& manifest);
 /// Keys of the state that decide how training goes on: they enter the checkpoint's digest.
 std::vector<std::string> continuation_keys(const data::State& state);
+
+/// The configuration that a checkpoint was made with; `place` names it. Throws CheckpointError, ConfigError.
+Config config_from_manifest(const data::Manifest& manifest, const std::string& place);
 
 /// Throws UserError unless a run of `config` on data of `data_digest` can go on from `state`; names the key.
 void check_can_resume(const RunState& state, const Config& config, const std::string& data_digest);

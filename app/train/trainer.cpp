@@ -10,6 +10,7 @@
 #include "app/metrics/step_line.h"
 #include "app/terminal/format.h"
 #include "app/train/evaluation.h"
+#include "app/train/initial_weights.h"
 #include "app/train/start_up.h"
 #include "data/checkpoint/load/verify.h"
 #include "data/io/real_io.h"
@@ -81,6 +82,8 @@ void Trainer::resume_or_start() {
   if (checkpoint) {
     load(*checkpoint);
     checkpointer_.set_committed_step(state_.step);
+  } else if (!session_.config().train.init_from.empty()) {
+    load_initial_weights(session_, io_, state_);
   }
   peak_flops_ = measured_peak(session_);
   loader_ = session_.loader(state_.skipped_batches.batch_of(state_.step));

@@ -70,6 +70,8 @@ std::span<const Option> run_options() {
       {"data.prefetch", Integer{data<&DataConfig::prefetch>, 0, 1024}, "micro-batches",
        "read ahead; 0 = none", manner},
 
+      {"train.init_from", Text{train<&TrainConfig::init_from>, TextForm::path}, "",
+       "run folder or checkpoint whose weights a new run starts with; empty = random weights"},
       {"train.steps", Integer{train<&TrainConfig::steps>, 1, kMostSteps, true}, "steps",
        "optimizer updates of the whole run"},
       {"train.global_batch", Integer{train<&TrainConfig::global_batch>, 1, kMostBatch, true}, "sequences",

@@ -32,6 +32,13 @@ std::string config_yaml(const Config& config, std::span<const std::string> heade
   return text;
 }
 
+std::string section_yaml(const Config& config, std::string_view section) {
+  std::string text;
+  for (const Section& one : sections())
+    if (one.path == section || parent_path(one.path) == section) write_section(text, one, config);
+  return text;
+}
+
 std::string differences_text(const Config& before, const Config& after) {
   std::string text;
   for (const Difference& difference : differences(before, after))

@@ -101,9 +101,9 @@ const json* JsonKeys::list(std::string_view key) {
   return value;
 }
 
-std::int64_t JsonKeys::required_integer(std::string_view key) {
+std::int64_t JsonKeys::required_integer(std::string_view key, std::int64_t most) {
   const bool is_there = has(key);
-  const auto value = integer(key);
+  const auto value = integer(key, 1, most);
   if (!is_there)
     refuse(key, "must be given (transformers would take its class default, which is hardly this model's)");
   return value.value_or(1);

@@ -35,7 +35,7 @@ class JsonKeys {
   const nlohmann::json* list(std::string_view key);
 
   /// Absent is a refusal, and 1 is returned so that reading can go on.
-  std::int64_t required_integer(std::string_view key);
+  std::int64_t required_integer(std::string_view key, std::int64_t most = kMostInteger);
 
   /// Marks as read: its value does not matter.
   void ignore(std::string_view key) { read_.emplace(key); }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "app/config/table/option.h"
 #include "app/hugging_face/family/aux_loss.h"
 #include "app/hugging_face/family/dense_layers.h"
 #include "app/hugging_face/family/json_keys.h"
@@ -79,6 +80,11 @@ constexpr std::string_view kForeign[] = {"quantization_config",
 /// Switches that make another model where they are on.
 constexpr std::string_view kMustBeOff[] = {"mlp_bias", "is_encoder_decoder", "add_cross_attention"};
 
+/// The greatest value that a key of our own configuration takes: below it no product of sizes overflows.
+std::int64_t most_of(std::string_view path) {
+  return std::get<Integer>(find_option(path)->kind).most;
+}
+
 class Reader {
  public:
   Reader(const json& config, const FamilyTraits& traits) : traits_(traits), keys_(config, "", refusals_) {
@@ -96,25 +102,31 @@ class Reader {
 
  private:
   void sizes() {
-    model_.vocab_size = keys_.required_integer("vocab_size");
-    model_.width = keys_.required_integer("hidden_size");
-    model_.layers = keys_.required_integer("num_hidden_layers");
-    model_.heads = keys_.required_integer("num_attention_heads");
+    model_.vocab_size = keys_.required_integer("vocab_size", most_of("model.vocab_size"));
+    model_.width = keys_.required_integer("hidden_size", most_of("model.width"));
+    model_.layers = keys_.required_integer("num_hidden_layers", most_of("model.layers"));
+    model_.heads = keys_.required_integer("num_attention_heads", most_of("model.heads"));
     if (keys_.is_null("num_key_value_heads") || traits_.default_kv_heads == 0)
       model_.kv_heads = keys_.integer("num_key_value_heads").value_or(model_.heads);
     else
       model_.kv_heads = keys_.integer("num_key_value_heads").value_or(traits_.default_kv_heads);
     const std::int64_t head_dim =
-        keys_.is_null("head_dim") ? 0 : keys_.integer("head_dim").value_or(traits_.default_head_dim);
+        keys_.is_null("head_dim")
+            ? 0
+            : keys_.integer("head_dim", 1, most_of("model.head_width")).value_or(traits_.default_head_dim);
     model_.head_width = head_dim > 0 ? head_dim : model_.width / model_.heads;
-    model_.max_sequence_length = keys_.integer("max_position_embeddings").value_or(traits_.default_positions);
+    model_.max_sequence_length =
+        keys_.integer("max_position_embeddings", 1, most_of("model.max_sequence_length"))
+            .value_or(traits_.default_positions);
     model_.norm_epsilon = keys_.number("rms_norm_eps").value_or(traits_.default_epsilon);
     model_.tied_head = keys_.boolean("tie_word_embeddings").value_or(false);
-    model_.init_std = keys_.number("initializer_range").value_or(0.02);
+    if (const double range = keys_.number("initializer_range").value_or(0); range > 0)
+      model_.init_std = range;
     // Where experts have a width key of their own, this one is for dense layers, which there may be none of.
     if (traits_.expert_width_key != "intermediate_size")
-      model_.mlp_width = traits_.has_experts() ? keys_.integer("intermediate_size").value_or(0)
-                                               : keys_.required_integer("intermediate_size");
+      model_.mlp_width = traits_.has_experts()
+                             ? keys_.integer("intermediate_size", 1, most_of("model.mlp_width")).value_or(0)
+                             : keys_.required_integer("intermediate_size", most_of("model.mlp_width"));
     if (model_.heads % model_.kv_heads != 0)
       keys_.refuse("num_key_value_heads", fmt::format("must divide num_attention_heads ({})", model_.heads));
     if (model_.head_width % 2 != 0) keys_.refuse("head_dim", "must be even (width / heads where absent)");
@@ -151,14 +163,15 @@ class Reader {
     moe::MoeConfig& moe = model_.moe;
     moe.experts = experts_of_a_layer();
     moe.top_k = keys_.integer("num_experts_per_tok").value_or(traits_.default_top_k);
-    moe.expert_width = {keys_.required_integer(traits_.expert_width_key)};
+    moe.expert_width = {keys_.required_integer(traits_.expert_width_key, most_of("model.mlp_width"))};
     moe.renormalize = traits_.always_renormalizes || keys_.boolean("norm_topk_prob").value_or(false);
     if (moe.top_k > moe.experts)
       keys_.refuse("num_experts_per_tok", fmt::format("must be at most the {} experts", moe.experts));
     if (traits_.has_shared_expert) {
       moe.shared_experts = 1;
       moe.shared_expert_gate = true;
-      moe.shared_expert_width = keys_.required_integer("shared_expert_intermediate_size");
+      moe.shared_expert_width =
+          keys_.required_integer("shared_expert_intermediate_size", most_of("model.mlp_width"));
     }
     if (traits_.has_dense_layers) dense_layers();
     aux_loss();
@@ -169,10 +182,11 @@ class Reader {
   /// transformers takes either name in each of these families and writes now one, now the other.
   std::int64_t experts_of_a_layer() {
     const std::string_view other = traits_.experts_key == "num_experts" ? "num_local_experts" : "num_experts";
-    const auto count = keys_.integer(traits_.experts_key), alias = keys_.integer(other);
+    const std::int64_t most = most_of("model.moe.experts");
+    const auto count = keys_.integer(traits_.experts_key, 1, most), alias = keys_.integer(other, 1, most);
     if (count && alias && *count != *alias)
       keys_.refuse(other, fmt::format("must be equal to {} ({})", traits_.experts_key, *count));
-    return count ? *count : alias ? *alias : keys_.required_integer(traits_.experts_key);
+    return count ? *count : alias ? *alias : keys_.required_integer(traits_.experts_key, most);
   }
 
   void dense_layers() {
@@ -187,7 +201,8 @@ class Reader {
     }
     to_our_rule(layers, model_.moe);
     const bool any_dense = !all_sparse(layers);
-    if (any_dense && model_.mlp_width == 0) model_.mlp_width = keys_.required_integer("intermediate_size");
+    if (any_dense && model_.mlp_width == 0)
+      model_.mlp_width = keys_.required_integer("intermediate_size", most_of("model.mlp_width"));
   }
 
   void aux_loss() {

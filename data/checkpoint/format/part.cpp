@@ -59,12 +59,30 @@ class FileDigests {
   DigestStream whole_, chunk_;
 };
 
+/// The bytes of a slice, a piece at a time: where they lie, or made by a source.
+class SliceBytes {
+ public:
+  explicit SliceBytes(const SliceSource* source) : source_(source) {}
+
+  /// Bytes [offset, offset + count) of the slice; valid until the next call.
+  const char* piece(const TensorSlice& slice, std::int64_t offset, std::int64_t count) {
+    if (source_ == nullptr) return static_cast<const char*>(slice.data) + offset;
+    const auto element = static_cast<std::int64_t>(dtype_size(slice.dtype));
+    made_.resize(static_cast<std::size_t>(count));
+    (*source_)(slice, slice.begin + offset / element, slice.begin + (offset + count) / element, made_.data());
+    return made_.data();
+  }
+
+ private:
+  const SliceSource* source_;
+  std::vector<char> made_;
+};
+
 void check_slice(const TensorSlice& slice) {
   check_tensor_name(slice.name, "checkpoint");
   const auto elements = element_count(slice.shape);
   SWITCHYARD_CHECK(elements && slice.shape.size() <= kMaxTensorDims && slice.begin >= 0 &&
-                       slice.begin <= slice.end && slice.end <= *elements &&
-                       (slice.data != nullptr || slice.begin == slice.end),
+                       slice.begin <= slice.end && slice.end <= *elements,
                    "slice [{}, {}) of tensor '{}' with shape [{}]", slice.begin, slice.end, slice.name,
                    fmt::join(slice.shape, ", "));
 }
@@ -95,8 +113,10 @@ std::int64_t part_file_bytes(std::span<const TensorSlice> slices) {
   return header.entries.empty() ? header.data_begin : header.entries.back().end;
 }
 
-PartRecord write_part(Io& io, const std::filesystem::path& attempt, int index,
-                      std::span<const TensorSlice> slices) {
+namespace {
+
+PartRecord write_slices(Io& io, const std::filesystem::path& attempt, int index,
+                        std::span<const TensorSlice> slices, SliceBytes bytes) {
   SWITCHYARD_CHECK(index >= 0 && index < kMaxParts, "part index {}", index);
   std::unordered_map<std::string, const TensorSlice*> by_name;
   PartRecord record;
@@ -116,7 +136,7 @@ PartRecord write_part(Io& io, const std::filesystem::path& attempt, int index,
     DigestStream slice_digest;
     for (std::int64_t at = entry.begin; at < entry.end;) {
       const std::int64_t count = std::min(entry.end - at, kPieceBytes);
-      const char* piece = static_cast<const char*>(slice.data) + (at - entry.begin);
+      const char* piece = bytes.piece(slice, at - entry.begin, count);
       digests.update(piece, static_cast<std::size_t>(count));
       slice_digest.update(piece, static_cast<std::size_t>(count));
       writer.append(piece, static_cast<std::size_t>(count));
@@ -130,6 +150,21 @@ PartRecord write_part(Io& io, const std::filesystem::path& attempt, int index,
   writer.finish();
   record.file = digests.finish();
   return record;
+}
+
+}  // namespace
+
+PartRecord write_part(Io& io, const std::filesystem::path& attempt, int index,
+                      std::span<const TensorSlice> slices) {
+  for (const auto& slice : slices)
+    SWITCHYARD_CHECK(slice.data != nullptr || slice.begin >= slice.end,
+                     "slice [{}, {}) of tensor '{}' without data", slice.begin, slice.end, slice.name);
+  return write_slices(io, attempt, index, slices, SliceBytes(nullptr));
+}
+
+PartRecord write_part(Io& io, const std::filesystem::path& attempt, int index,
+                      std::span<const TensorSlice> slices, const SliceSource& source) {
+  return write_slices(io, attempt, index, slices, SliceBytes(&source));
 }
 
 std::string PartRecord::text() const {

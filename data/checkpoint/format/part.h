@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -46,6 +47,15 @@ std::int64_t part_file_bytes(std::span<const TensorSlice> slices);
 /// or given twice, DiskError or UserError from the file system; then the attempt must be abandoned.
 PartRecord write_part(Io& io, const std::filesystem::path& attempt, int index,
                       std::span<const TensorSlice> slices);
+
+/// Elements [begin, end) of `slice`'s tensor into `out`, asked for in order, at most a MiB at a time.
+using SliceSource =
+    std::function<void(const TensorSlice& slice, std::int64_t begin, std::int64_t end, void* out)>;
+
+/// The same without the slices in memory: their `data` is null and `source` makes the bytes as they are
+/// written.
+PartRecord write_part(Io& io, const std::filesystem::path& attempt, int index,
+                      std::span<const TensorSlice> slices, const SliceSource& source);
 
 /// The name of a slice inside its part file: the tensor's own name when it is whole, else "name[begin:end]".
 std::string slice_entry_name(const TensorRecord& tensor, const SliceRecord& slice);
