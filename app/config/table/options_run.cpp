@@ -71,7 +71,7 @@ std::span<const Option> run_options() {
        "read ahead; 0 = none", manner},
 
       {"train.init_from", Text{train<&TrainConfig::init_from>, TextForm::path}, "",
-       "run folder or checkpoint whose weights a new run starts with; empty = random weights"},
+       "run or checkpoint that a new run takes its weights from; empty = random"},
       {"train.steps", Integer{train<&TrainConfig::steps>, 1, kMostSteps, true}, "steps",
        "optimizer updates of the whole run"},
       {"train.global_batch", Integer{train<&TrainConfig::global_batch>, 1, kMostBatch, true}, "sequences",
