@@ -56,7 +56,7 @@ int run_export(const Arguments& arguments) {
                      "export as this family or not at all; default: the one that fits");
   command
       .add_option("--vocab-size", options.vocabulary,
-                  "rows of embedding and head; default: the tokenizer's, or all of an imported model")
+                  "rows of embedding and head; default: the tokenizer's, all if imported")
       ->check(CLI::PositiveNumber);
   command.add_option("--part-bytes", options.part_bytes, "most bytes of tensors in one file")
       ->capture_default_str()

@@ -225,10 +225,8 @@ void Trainer::stop_if_diverged() {
   if (checkpointer_.is_pending()) checkpointer_.finish();
   throw NumericsError(fmt::format(
       "{} steps in a row must not be skipped for a loss or gradient that is not finite or a spike; steps {} "
-      "to {} "
-      "were; lower optimizer.learning_rate or lengthen optimizer.schedule.warmup_steps, and go on from the "
-      "last "
-      "checkpoint in {} or start over with --fresh",
+      "to {} were; lower optimizer.learning_rate or lengthen optimizer.schedule.warmup_steps, and go on from "
+      "the last checkpoint in {} or start over with --fresh",
       kMostSkippedSteps, state_.step - kMostSkippedSteps + 1, state_.step, folder_.checkpoints().string()));
 }
 
@@ -289,8 +287,7 @@ void Trainer::conclude_save() {
   session_.world().broadcast(std::as_writable_bytes(std::span(&interval, 1)), 0);
   if (is_first_rank() && interval != schedule_->interval())
     spdlog::info(
-        "a save holds training up for {}: the next checkpoint comes after {} steps (set checkpoint.every to "
-        "fix "
+        "a save holds training up for {}: the next checkpoint comes after {} steps (checkpoint.every fixes "
         "it)",
         format_duration(checkpointer_.last_blocked_seconds()), interval);
   schedule_->set_interval(interval);
