@@ -10,6 +10,7 @@
 #include "app/supervise/child.h"
 #include "app/supervise/progress.h"
 #include "app/terminal/format.h"
+#include "kernels/runtime/clock.h"
 #include "kernels/runtime/error.h"
 
 namespace switchyard::app {
@@ -17,10 +18,6 @@ namespace switchyard::app {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 class Supervisor {
  public:
@@ -128,7 +125,7 @@ class Supervisor {
 
   void account() {
     report_.step = newest_committed_step(folder_);
-    report_.wall_seconds = seconds_since(start_);
+    report_.wall_seconds = kernels::seconds_since(start_);
     report_.kept_seconds = kept_seconds(folder_.metrics(), first_step_, report_.step);
   }
 

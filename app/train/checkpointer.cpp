@@ -14,6 +14,7 @@
 #include "data/checkpoint/keep/retention.h"
 #include "data/checkpoint/load/verify.h"
 #include "data/checkpoint/save/attempt.h"
+#include "kernels/runtime/clock.h"
 
 namespace switchyard::app {
 
@@ -105,10 +106,6 @@ void Checkpointer::note_failure(const std::string& cause, std::int64_t step) {
 
 namespace {
 
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 std::vector<data::TensorSlice> in_place(const std::vector<moe::StateSlice>& slices) {
   std::vector<data::TensorSlice> result;
   for (const moe::StateSlice& slice : slices)
@@ -182,7 +179,7 @@ void Checkpointer::start(std::int64_t step, const std::vector<moe::StateSlice>& 
     write_in_background();
   else
     write_now();
-  blocked_seconds_ = seconds_since(begun);
+  blocked_seconds_ = kernels::seconds_since(begun);
 }
 
 void Checkpointer::write_in_background() {
@@ -198,13 +195,13 @@ void Checkpointer::write_now() {
   } catch (const Error& error) {
     pending_->failure = error.what();
   }
-  last_save_seconds_ = seconds_since(begun);
+  last_save_seconds_ = kernels::seconds_since(begun);
 }
 
 bool Checkpointer::finish() {
   const auto begun = std::chrono::steady_clock::now();
   const bool committed = conclude();
-  blocked_seconds_ += seconds_since(begun);
+  blocked_seconds_ += kernels::seconds_since(begun);
   return committed;
 }
 

@@ -14,16 +14,13 @@
 #include "app/train/start_up.h"
 #include "data/checkpoint/load/verify.h"
 #include "data/io/real_io.h"
+#include "kernels/runtime/clock.h"
 #include "moe/model/cost.h"
 #include "moe/optim/schedule.h"
 
 namespace switchyard::app {
 
 namespace {
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 moe::Recompute recompute_of(const Config& config) {
   return config.train.recompute == Recompute::block ? moe::Recompute::block : moe::Recompute::none;
@@ -183,7 +180,7 @@ StepRecord Trainer::train_step() {
   state_.updates = session_.optimizer().updates();
   state_.skipped_in_a_row = update.applied ? 0 : state_.skipped_in_a_row + 1;
   if (checks_parity_at(state_.step + 1)) parity_.remember();
-  StepRecord record = describe_step(summary, update, seconds_since(start));
+  StepRecord record = describe_step(summary, update, kernels::seconds_since(start));
   record.learning_rate = rate;
   record.loader_wait_seconds = loader_->wait_seconds() - wait_before;
   return record;

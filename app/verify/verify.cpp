@@ -5,16 +5,13 @@
 #include <chrono>
 
 #include "app/train/messages.h"
+#include "kernels/runtime/clock.h"
 #include "parallel/communicators/local.h"
 #include "parallel/mesh/mesh.h"
 
 namespace switchyard::app {
 
 namespace {
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 std::string layout_name(int ranks, int axis) {
   return fmt::format("{} rank{}, expert axis {}", ranks, ranks == 1 ? "" : "s", axis);
@@ -87,7 +84,7 @@ std::vector<Verdict> verify_on_threads(const Config& small, const std::vector<Ve
       // The capture is the same on every rank; one comparison is enough.
       if (world.rank() == 0) difference = first_difference(reference, found);
     });
-    verdicts.push_back({one, difference, seconds_since(start)});
+    verdicts.push_back({one, difference, kernels::seconds_since(start)});
     tell(verdicts.back());
   }
   return verdicts;
@@ -107,7 +104,7 @@ std::vector<Verdict> verify_on_world(const Config& small, const std::vector<Veri
     const std::vector<std::string> all = gather_texts(world, first_difference(reference, found));
     for (std::size_t rank = 0; rank < all.size() && difference.empty(); ++rank)
       if (!all[rank].empty()) difference = fmt::format("rank {}: {}", rank, all[rank]);
-    verdicts.push_back({one, difference, seconds_since(start)});
+    verdicts.push_back({one, difference, kernels::seconds_since(start)});
     tell(verdicts.back());
   }
   return verdicts;

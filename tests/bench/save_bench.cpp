@@ -17,6 +17,7 @@
 #include "app/config/config.h"
 #include "app/train/checkpointer.h"
 #include "data/io/real_io.h"
+#include "kernels/runtime/clock.h"
 #include "moe/model/model.h"
 #include "moe/model/step_totals.h"
 #include "moe/optim/optimizer.h"
@@ -27,10 +28,6 @@ namespace {
 
 using namespace switchyard;
 using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 double median(std::vector<double> values) {
   std::ranges::sort(values);
@@ -122,7 +119,7 @@ double copy_seconds(const std::vector<moe::StateSlice>& slices, std::vector<char
     if (bytes > 0) std::memcpy(memory.data() + at, slice.data, bytes);
     at += bytes;
   }
-  return seconds_since(start);
+  return kernels::seconds_since(start);
 }
 
 struct Times {
@@ -141,16 +138,16 @@ Times train(Run& run, parallel::Communicator& world, const Options& options, boo
     if (saves && checkpointer.is_pending() && !checkpointer.is_busy()) {
       const auto start = Clock::now();
       checkpointer.finish();
-      times.finish.push_back(seconds_since(start));
+      times.finish.push_back(kernels::seconds_since(start));
     }
     if (saves && i % options.every == 0) {
       const auto start = Clock::now();
       checkpointer.start(step, run.state(), {}, {}, "");
-      times.start.push_back(seconds_since(start));
+      times.start.push_back(kernels::seconds_since(start));
     }
   }
   if (checkpointer.is_pending()) checkpointer.finish();
-  times.total = seconds_since(begin);
+  times.total = kernels::seconds_since(begin);
   return times;
 }
 
