@@ -15,8 +15,8 @@ import subprocess
 import sys
 
 from plan import (FORBIDDEN_WORDS, GENERATED_HEADERS, HARD_LINES, HEADER_PLACES, LABELS, LIBRARIES, LIBRARY_PLACES,
-                  MAY_SEE, SOFT_FILES, SOFT_LINES, SOURCE_ENDINGS, SYMBOL_PLACES, SYSTEM_HEADER_FOLDERS, TEXT_ENDINGS,
-                  TREE)
+                  MAY_SEE, OPTIMISED_ONLY, SOFT_FILES, SOFT_LINES, SOURCE_ENDINGS, SYMBOL_PLACES,
+                  SYSTEM_HEADER_FOLDERS, TEXT_ENDINGS, TREE)
 
 # ---- the tree -------------------------------------------------------------------------------------------------------
 class Findings:
@@ -211,10 +211,13 @@ def check_symbol(out, library, object_file, symbol):
 def check_registered(root, build, out):
     """Every *_test.cpp is compiled by this build, and every test that CTest knows has labels of the list and a time
     limit. Parts that a build may lack (CUDA, benchmarks) are asked for by check_sources."""
+    sanitized = re.search(r"^SWITCHYARD_SANITIZE:\w+=.+$", (build / "CMakeCache.txt").read_text(), re.MULTILINE)
     commands = json.loads((build / "compile_commands.json").read_text())
     compiled = {pathlib.Path(c["directory"], c["file"]).resolve() for c in commands}
     for path in sources_of(root):
         optional = {"cuda", "bench"} & set(path.parts)
+        if sanitized and path.name in OPTIMISED_ONLY:
+            continue
         if path.name.endswith("_test.cpp") and not optional and (root / path).resolve() not in compiled:
             out.bad(path, "every test is built; this one is in no target (configure again if it is new)")
     shown = subprocess.run(["ctest", "--show-only=json-v1"], cwd=build, capture_output=True, text=True, check=True)

@@ -184,7 +184,8 @@ class BuildChecks(unittest.TestCase):
         (root / "tests/a_test.cpp").write_text("")
         compiled = [{"directory": str(root), "file": "tests/a_test.cpp"}]
 
-        def check(commands, properties):
+        def check(commands, properties, sanitize=""):
+            (self.build / "CMakeCache.txt").write_text(f"SWITCHYARD_SANITIZE:STRING={sanitize}\n")
             (self.build / "compile_commands.json").write_text(json.dumps(commands))
             (self.build / "CTestTestfile.cmake").write_text(
                 f'add_test(a "/bin/true")\nset_tests_properties(a PROPERTIES {properties})\n')
@@ -192,6 +193,10 @@ class BuildChecks(unittest.TestCase):
 
         self.assertEqual(check(compiled, 'LABELS "unit;slow" TIMEOUT 10'), [])
         self.assertIn("every test is built", check([], "LABELS unit TIMEOUT 10")[0])
+        (root / "tests/a_test.cpp").rename(root / "tests/isa_symbols_test.cpp")
+        self.assertIn("every test is built", check([], "LABELS unit TIMEOUT 10")[0])
+        self.assertEqual(check([], "LABELS unit TIMEOUT 10", sanitize="address"), [])
+        (root / "tests/isa_symbols_test.cpp").unlink()
         self.assertIn("labels are of", check(compiled, "LABELS quick TIMEOUT 10")[0])
         self.assertIn("got none", check(compiled, "TIMEOUT 10")[0])
         self.assertIn("TIMEOUT", check(compiled, "LABELS unit")[0])
