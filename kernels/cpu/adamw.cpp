@@ -50,15 +50,6 @@ Vec load_gradient(const std::int64_t* sums, std::int64_t n, double factor) {
 #endif
 }
 
-// Round to nearest even; NaN stays NaN.
-std::uint16_t bf16_bits(float value) {
-  std::uint32_t word = 0;
-  std::memcpy(&word, &value, sizeof word);
-  const std::uint32_t rounded = (word + 0x7fffU + ((word >> 16) & 1U)) >> 16;
-  const std::uint32_t quiet = (word >> 16) | 0x0040U;
-  return static_cast<std::uint16_t>((word & 0x7fffffffU) > 0x7f800000U ? quiet : rounded);
-}
-
 struct State {
   float* master;
   float* m;
@@ -84,10 +75,7 @@ void step_vector(const State& state, std::int64_t i, std::int64_t n, const Adamw
   v.store(state.v + i, n);
   updated.store(state.master + i, n);
   if (state.weight != nullptr) updated.store(state.weight + i, n);
-  if (state.weight16 == nullptr) return;
-  float lanes[Vec::kWidth];
-  updated.store(lanes);
-  for (std::int64_t j = 0; j < n; ++j) state.weight16[i + j].bits = bf16_bits(lanes[j]);
+  if (state.weight16 != nullptr) updated.store(state.weight16 + i, n);
 }
 
 // In eight interleaved sums and then a tree: one order at every level.

@@ -2,6 +2,7 @@
 // keys, for each over the query heads that share it and the blocks of queries that see it, in this order.
 // Weights are computed again from lse; only one block of them exists at a time.
 #include "kernels/cpu/attention_blocks.h"
+#include "kernels/cpu/products/widen.h"
 
 namespace switchyard::kernels {
 
@@ -204,13 +205,9 @@ void dot_rows(Threads& threads, float* delta, const float* dy, const float* y, c
   });
 }
 
-}  // namespace
-
-template <>
-void Attention<kBackend>::backward(Context& context, TensorView dq, TensorView dk, TensorView dv,
-                                   ConstTensorView dy, ConstTensorView q, ConstTensorView k,
-                                   ConstTensorView v, ConstTensorView y, ConstTensorView lse, float scale,
-                                   std::int64_t window) {
+void backward_f32(Context& context, TensorView dq, TensorView dk, TensorView dv, ConstTensorView dy,
+                  ConstTensorView q, ConstTensorView k, ConstTensorView v, ConstTensorView y,
+                  ConstTensorView lse, float scale, std::int64_t window) {
   const AttentionExtents e(q, k, window);
   const Panels panels(e.D);
   Threads& threads = context.threads();
@@ -236,6 +233,26 @@ void Attention<kBackend>::backward(Context& context, TensorView dq, TensorView d
       for (std::int64_t s = 0; s < e.S; s += kKeysOfBlock)
         key_block(p, head / e.G, head % e.G, s, Scratch(memory + worker * floats, e, panels));
   });
+}
+
+}  // namespace
+
+// bf16: over copies in fp32.
+template <>
+void Attention<kBackend>::backward(Context& context, TensorView dq, TensorView dk, TensorView dv,
+                                   ConstTensorView dy, ConstTensorView q, ConstTensorView k,
+                                   ConstTensorView v, ConstTensorView y, ConstTensorView lse, float scale,
+                                   std::int64_t window) {
+  ArenaScope scratch(context.scratch());
+  const TensorView wide_dq = widened_output(context, scratch, dq);
+  const TensorView wide_dk = widened_output(context, scratch, dk);
+  const TensorView wide_dv = widened_output(context, scratch, dv);
+  backward_f32(context, wide_dq, wide_dk, wide_dv, widened(context, scratch, dy),
+               widened(context, scratch, q), widened(context, scratch, k), widened(context, scratch, v),
+               widened(context, scratch, y), lse, scale, window);
+  narrow(context, dq, wide_dq);
+  narrow(context, dk, wide_dk);
+  narrow(context, dv, wide_dv);
 }
 
 }  // namespace switchyard::kernels

@@ -1,5 +1,6 @@
 // Forward attention on the CPU, fp32. A piece is a tile of queries of one head, walking over blocks of keys.
 #include "kernels/cpu/attention_blocks.h"
+#include "kernels/cpu/products/widen.h"
 
 namespace switchyard::kernels {
 
@@ -189,11 +190,8 @@ void pack_keys(Threads& threads, const ForwardPass& f, const float* k, const flo
   });
 }
 
-}  // namespace
-
-template <>
-void Attention<kBackend>::forward(Context& context, TensorView y, TensorView lse, ConstTensorView q,
-                                  ConstTensorView k, ConstTensorView v, float scale, std::int64_t window) {
+void forward_f32(Context& context, TensorView y, TensorView lse, ConstTensorView q, ConstTensorView k,
+                 ConstTensorView v, float scale, std::int64_t window) {
   const AttentionExtents e(q, k, window);
   const Panels panels(e.D);
   Threads& threads = context.threads();
@@ -216,6 +214,19 @@ void Attention<kBackend>::forward(Context& context, TensorView y, TensorView lse
         forward_tile(f, b, h, m, stop - m < kTileRows ? stop - m : kTileRows, out + worker * out_floats);
     }
   });
+}
+
+}  // namespace
+
+// bf16: over copies in fp32.
+template <>
+void Attention<kBackend>::forward(Context& context, TensorView y, TensorView lse, ConstTensorView q,
+                                  ConstTensorView k, ConstTensorView v, float scale, std::int64_t window) {
+  ArenaScope scratch(context.scratch());
+  const TensorView wide = widened_output(context, scratch, y);
+  forward_f32(context, wide, lse, widened(context, scratch, q), widened(context, scratch, k),
+              widened(context, scratch, v), scale, window);
+  narrow(context, y, wide);
 }
 
 }  // namespace switchyard::kernels

@@ -1,4 +1,4 @@
-// cross_entropy on the CPU: fp32.
+// cross_entropy on the CPU.
 #include "kernels/ops/cross_entropy.h"
 
 #include "kernels/cpu/simd.h"
@@ -26,7 +26,8 @@ float log_sum_exp(const float* x, std::int64_t V) {
   return log_sum(largest, sum(total));
 }
 
-void backward_row(float* dlogits, const float* logits, std::int32_t target, float lse, float scale,
+template <typename D>
+void backward_row(D* dlogits, const float* logits, std::int32_t target, float lse, float scale,
                   std::int64_t V) {
   const Vec shift = Vec::broadcast(lse);
   const Vec factor = Vec::broadcast(scale);
@@ -60,18 +61,22 @@ template <>
 void CrossEntropy<kBackend>::backward(Context& context, TensorView dlogits, ConstTensorView logits,
                                       ConstTensorView targets, ConstTensorView lse, float scale) {
   const std::int64_t V = logits.dim(1);
-  auto* pdlogits = dlogits.data<float>();
   const auto* plogits = logits.data<float>();
   const auto* ptargets = targets.data<std::int32_t>();
   const auto* plse = lse.data<float>();
-  context.threads().run(logits.dim(0), kRowGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t n = begin; n < end; ++n) {
-      if (ptargets[n] < 0) {
-        std::memset(pdlogits + n * V, 0, static_cast<std::size_t>(V) * sizeof(float));
-      } else {
-        backward_row(pdlogits + n * V, plogits + n * V, ptargets[n], plse[n], scale, V);
+  with_element(dlogits.dtype(), [&](auto tag) {
+    using D = typename decltype(tag)::Element;
+    auto* pdlogits = dlogits.data<D>();
+    context.threads().run(logits.dim(0), kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t n = begin; n < end; ++n) {
+        if (ptargets[n] < 0) {
+          for (std::int64_t v = 0; v < V; v += Vec::kWidth)
+            Vec::zero().store(pdlogits + n * V + v, V - v < Vec::kWidth ? V - v : Vec::kWidth);
+        } else {
+          backward_row(pdlogits + n * V, plogits + n * V, ptargets[n], plse[n], scale, V);
+        }
       }
-    }
+    });
   });
 }
 

@@ -1,4 +1,4 @@
-// elementwise on the CPU: fp32.
+// elementwise on the CPU.
 #include "kernels/ops/elementwise.h"
 
 #include "kernels/cpu/simd.h"
@@ -8,6 +8,17 @@ namespace switchyard::kernels {
 namespace {
 
 constexpr std::int64_t kRowGrain = 32;
+constexpr std::int64_t kElementGrain = 16384;
+
+template <typename Y, typename A, typename B>
+void add_all(Context& context, Y* y, const A* a, const B* b, std::int64_t elements) {
+  context.threads().run(elements, kElementGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; i += Vec::kWidth) {
+      const std::int64_t n = end - i < Vec::kWidth ? end - i : Vec::kWidth;
+      (Vec::load(a + i, n) + Vec::load(b + i, n)).store(y + i, n);
+    }
+  });
+}
 
 // The vector form, so that the gate rounds as everywhere else.
 float sigmoid_of(float x) {
@@ -16,7 +27,8 @@ float sigmoid_of(float x) {
   return lanes[0];
 }
 
-void backward_row(float* dx, float* dgate, const float* dy, const float* x, float gate, std::int64_t C) {
+template <typename A>
+void backward_row(A* dx, float* dgate, const A* dy, const A* x, float gate, std::int64_t C) {
   const float s = sigmoid_of(gate);
   const Vec factor = Vec::broadcast(s);
   Vec dot = Vec::zero();
@@ -33,15 +45,30 @@ void backward_row(float* dx, float* dgate, const float* dy, const float* x, floa
 
 template <>
 void Elementwise<kBackend>::add(Context& context, TensorView y, ConstTensorView a, ConstTensorView b) {
-  const std::int64_t C = y.dim(1);
-  auto* py = y.data<float>();
-  const auto* pa = a.data<float>();
-  const auto* pb = b.data<float>();
-  context.threads().run(y.dim(0), kRowGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin * C; i < end * C; i += Vec::kWidth) {
-      const std::int64_t n = end * C - i < Vec::kWidth ? end * C - i : Vec::kWidth;
-      (Vec::load(pa + i, n) + Vec::load(pb + i, n)).store(py + i, n);
-    }
+  with_element(y.dtype(), [&](auto tag_y) {
+    with_element(a.dtype(), [&](auto tag_a) {
+      with_element(b.dtype(), [&](auto tag_b) {
+        add_all(context, y.data<typename decltype(tag_y)::Element>(),
+                a.data<typename decltype(tag_a)::Element>(), b.data<typename decltype(tag_b)::Element>(),
+                y.elements());
+      });
+    });
+  });
+}
+
+template <>
+void Elementwise<kBackend>::convert(Context& context, TensorView y, ConstTensorView x) {
+  with_element(y.dtype(), [&](auto tag_y) {
+    with_element(x.dtype(), [&](auto tag_x) {
+      auto* py = y.data<typename decltype(tag_y)::Element>();
+      const auto* px = x.data<typename decltype(tag_x)::Element>();
+      context.threads().run(y.elements(), kElementGrain, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; i += Vec::kWidth) {
+          const std::int64_t n = end - i < Vec::kWidth ? end - i : Vec::kWidth;
+          Vec::load(px + i, n).store(py + i, n);
+        }
+      });
+    });
   });
 }
 
@@ -49,17 +76,20 @@ template <>
 void Elementwise<kBackend>::row_gate_forward(Context& context, TensorView y, ConstTensorView x,
                                              ConstTensorView gate) {
   const std::int64_t C = x.dim(1);
-  auto* py = y.data<float>();
-  const auto* px = x.data<float>();
   const auto* pgate = gate.data<float>();
-  context.threads().run(x.dim(0), kRowGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t row = begin; row < end; ++row) {
-      const Vec factor = Vec::broadcast(sigmoid_of(pgate[row]));
-      for (std::int64_t c = 0; c < C; c += Vec::kWidth) {
-        const std::int64_t n = C - c < Vec::kWidth ? C - c : Vec::kWidth;
-        (Vec::load(px + row * C + c, n) * factor).store(py + row * C + c, n);
+  with_element(x.dtype(), [&](auto tag) {
+    using A = typename decltype(tag)::Element;
+    auto* py = y.data<A>();
+    const auto* px = x.data<A>();
+    context.threads().run(x.dim(0), kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t row = begin; row < end; ++row) {
+        const Vec factor = Vec::broadcast(sigmoid_of(pgate[row]));
+        for (std::int64_t c = 0; c < C; c += Vec::kWidth) {
+          const std::int64_t n = C - c < Vec::kWidth ? C - c : Vec::kWidth;
+          (Vec::load(px + row * C + c, n) * factor).store(py + row * C + c, n);
+        }
       }
-    }
+    });
   });
 }
 
@@ -67,39 +97,50 @@ template <>
 void Elementwise<kBackend>::row_gate_backward(Context& context, TensorView dx, TensorView dgate,
                                               ConstTensorView dy, ConstTensorView x, ConstTensorView gate) {
   const std::int64_t C = x.dim(1);
-  auto* pdx = dx.data<float>();
   auto* pdgate = dgate.data<float>();
-  const auto* pdy = dy.data<float>();
-  const auto* px = x.data<float>();
   const auto* pgate = gate.data<float>();
-  context.threads().run(x.dim(0), kRowGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t row = begin; row < end; ++row)
-      backward_row(pdx + row * C, pdgate + row, pdy + row * C, px + row * C, pgate[row], C);
+  with_element(x.dtype(), [&](auto tag) {
+    using A = typename decltype(tag)::Element;
+    auto* pdx = dx.data<A>();
+    const auto* pdy = dy.data<A>();
+    const auto* px = x.data<A>();
+    context.threads().run(x.dim(0), kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t row = begin; row < end; ++row)
+        backward_row(pdx + row * C, pdgate + row, pdy + row * C, px + row * C, pgate[row], C);
+    });
   });
 }
 
 // Plain loops: comparisons round nothing, and NaN passes both.
 template <>
 void Elementwise<kBackend>::clip_forward(Context& context, TensorView y, ConstTensorView x, float limit) {
-  const std::int64_t C = x.dim(1);
-  auto* py = y.data<float>();
-  const auto* px = x.data<float>();
-  context.threads().run(x.dim(0), kRowGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin * C; i < end * C; ++i)
-      py[i] = px[i] > limit ? limit : px[i] < -limit ? -limit : px[i];
+  with_element(x.dtype(), [&](auto tag) {
+    using A = typename decltype(tag)::Element;
+    auto* py = y.data<A>();
+    const auto* px = x.data<A>();
+    context.threads().run(x.elements(), kElementGrain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const float value = widened(px[i]);
+        put(py + i, value > limit ? limit : value < -limit ? -limit : value);
+      }
+    });
   });
 }
 
 template <>
 void Elementwise<kBackend>::clip_backward(Context& context, TensorView dx, ConstTensorView dy,
                                           ConstTensorView x, float limit) {
-  const std::int64_t C = x.dim(1);
-  auto* pdx = dx.data<float>();
-  const auto* pdy = dy.data<float>();
-  const auto* px = x.data<float>();
-  context.threads().run(x.dim(0), kRowGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin * C; i < end * C; ++i)
-      pdx[i] = px[i] > limit || px[i] < -limit ? 0.0F : pdy[i];
+  with_element(x.dtype(), [&](auto tag) {
+    using A = typename decltype(tag)::Element;
+    auto* pdx = dx.data<A>();
+    const auto* pdy = dy.data<A>();
+    const auto* px = x.data<A>();
+    context.threads().run(x.elements(), kElementGrain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const float value = widened(px[i]);
+        put(pdx + i, value > limit || value < -limit ? 0.0F : widened(pdy[i]));
+      }
+    });
   });
 }
 

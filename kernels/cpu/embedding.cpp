@@ -1,4 +1,4 @@
-// embedding on the CPU: fp32.
+// embedding on the CPU.
 #include "kernels/ops/embedding.h"
 
 #include "kernels/cpu/grid.h"
@@ -35,8 +35,9 @@ void link_block(Chains chains, const std::int32_t* tokens, std::int64_t begin, s
 }
 
 // Columns [c0, c1) of the table's gradient.
-std::int64_t add_columns(const GradientSum& dweight, const float* dx, const std::int32_t* tokens,
-                         Chains chains, std::int64_t N, std::int64_t C, std::int64_t c0, std::int64_t c1) {
+template <typename A>
+std::int64_t add_columns(const GradientSum& dweight, const A* dx, const std::int32_t* tokens, Chains chains,
+                         std::int64_t N, std::int64_t C, std::int64_t c0, std::int64_t c1) {
   auto* sums = dweight.sums.data<std::int64_t>();
   std::int64_t refused = 0;
   for (std::int64_t head = 0; head < N; ++head) {
@@ -60,12 +61,13 @@ template <>
 void Embedding<kBackend>::forward(Context& context, TensorView x, ConstTensorView tokens,
                                   ConstTensorView weight) {
   const std::int64_t C = x.dim(1);
-  auto* px = x.data<float>();
+  auto* px = static_cast<unsigned char*>(x.raw());
   const auto* ptokens = tokens.data<std::int32_t>();
-  const auto* pweight = weight.data<float>();
+  const auto* pweight = static_cast<const unsigned char*>(weight.raw());
+  const std::int64_t row_bytes = C * static_cast<std::int64_t>(dtype_size(x.dtype()));
   context.threads().run(x.dim(0), kRowGrain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n)
-      std::memcpy(px + n * C, pweight + ptokens[n] * C, static_cast<std::size_t>(C) * sizeof(float));
+      std::memcpy(px + n * row_bytes, pweight + ptokens[n] * row_bytes, static_cast<std::size_t>(row_bytes));
   });
 }
 
@@ -78,13 +80,15 @@ void Embedding<kBackend>::backward(Context& context, const GradientSum& dweight,
   const Chains chains{scope.tensor(DType::i32, {N}).data<std::int32_t>(),
                       scope.tensor(DType::i32, {N}).data<std::int32_t>()};
   const auto* ptokens = tokens.data<std::int32_t>();
-  const auto* pdx = dx.data<float>();
   auto* overflow = dweight.overflow.data<std::int64_t>();
   for (std::int64_t begin = 0; begin < N; begin += kGradientBlockRows)
     link_block(chains, ptokens, begin, N - begin < kGradientBlockRows ? N : begin + kGradientBlockRows);
-  context.threads().run(C, kColumnGrain, [&](std::int64_t begin, std::int64_t end) {
-    const std::int64_t refused = add_columns(dweight, pdx, ptokens, chains, N, C, begin, end);
-    if (refused > 0) __atomic_fetch_add(overflow, refused, __ATOMIC_RELAXED);
+  with_element(dx.dtype(), [&](auto tag) {
+    const auto* pdx = dx.data<typename decltype(tag)::Element>();
+    context.threads().run(C, kColumnGrain, [&](std::int64_t begin, std::int64_t end) {
+      const std::int64_t refused = add_columns(dweight, pdx, ptokens, chains, N, C, begin, end);
+      if (refused > 0) __atomic_fetch_add(overflow, refused, __ATOMIC_RELAXED);
+    });
   });
 }
 

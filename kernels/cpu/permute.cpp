@@ -1,4 +1,4 @@
-// permute on the CPU: fp32.
+// permute on the CPU.
 #include "kernels/ops/permute.h"
 
 #include "kernels/cpu/simd.h"
@@ -14,8 +14,9 @@ std::int64_t tail(std::int64_t C, std::int64_t c) {
 }
 
 // y = base + sum over k in order of weight * row; an absent weight is 1, an absent base 0.
-void sum_slots(float* y, const float* base, const float* rows, const float* weight,
-               const std::int32_t* row_of_slot, std::int64_t K, std::int64_t C) {
+template <typename A>
+void sum_slots(A* y, const A* base, const A* rows, const float* weight, const std::int32_t* row_of_slot,
+               std::int64_t K, std::int64_t C) {
   for (std::int64_t c = 0; c < C; c += Vec::kWidth) {
     const std::int64_t n = tail(C, c);
     Vec total = base == nullptr ? Vec::zero() : Vec::load(base + c, n);
@@ -29,7 +30,8 @@ void sum_slots(float* y, const float* base, const float* rows, const float* weig
 }
 
 // One slot; drow may be the memory of row, of which each part is read before it is written.
-float scale_and_dot(float* drow, const float* row, const float* dy, float weight, std::int64_t C) {
+template <typename A>
+float scale_and_dot(A* drow, const A* row, const A* dy, float weight, std::int64_t C) {
   const Vec factor = Vec::broadcast(weight);
   Vec dot = Vec::zero();
   for (std::int64_t c = 0; c < C; c += Vec::kWidth) {
@@ -72,13 +74,14 @@ void Permute<kBackend>::sort_slots(Context& context, TensorView count, TensorVie
 template <>
 void Permute<kBackend>::gather_forward(Context& context, TensorView rows, ConstTensorView x,
                                        ConstTensorView slot_of_row, std::int64_t K) {
-  const std::int64_t C = x.dim(1);
-  auto* prows = rows.data<float>();
-  const auto* px = x.data<float>();
+  const std::int64_t row_bytes = x.dim(1) * static_cast<std::int64_t>(dtype_size(x.dtype()));
+  auto* prows = static_cast<unsigned char*>(rows.raw());
+  const auto* px = static_cast<const unsigned char*>(x.raw());
   const auto* pslot = slot_of_row.data<std::int32_t>();
   context.threads().run(rows.dim(0), kRowGrain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row)
-      std::memcpy(prows + row * C, px + pslot[row] / K * C, static_cast<std::size_t>(C) * sizeof(float));
+      std::memcpy(prows + row * row_bytes, px + pslot[row] / K * row_bytes,
+                  static_cast<std::size_t>(row_bytes));
   });
 }
 
@@ -87,12 +90,15 @@ void Permute<kBackend>::gather_backward(Context& context, TensorView dx, ConstTe
                                         ConstTensorView row_of_slot) {
   const std::int64_t C = dx.dim(1);
   const std::int64_t K = row_of_slot.dim(1);
-  auto* pdx = dx.data<float>();
-  const auto* pdrows = drows.data<float>();
   const auto* prow = row_of_slot.data<std::int32_t>();
-  context.threads().run(dx.dim(0), kRowGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t n = begin; n < end; ++n)
-      sum_slots(pdx + n * C, nullptr, pdrows, nullptr, prow + n * K, K, C);
+  with_element(dx.dtype(), [&](auto tag) {
+    using A = typename decltype(tag)::Element;
+    auto* pdx = dx.data<A>();
+    const A* pdrows = drows.data<A>();
+    context.threads().run(dx.dim(0), kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t n = begin; n < end; ++n)
+        sum_slots<A>(pdx + n * C, nullptr, pdrows, nullptr, prow + n * K, K, C);
+    });
   });
 }
 
@@ -102,15 +108,18 @@ void Permute<kBackend>::combine_forward(Context& context, TensorView y, ConstTen
                                         ConstTensorView base) {
   const std::int64_t C = y.dim(1);
   const std::int64_t K = row_of_slot.dim(1);
-  auto* py = y.data<float>();
-  const auto* prows = rows.data<float>();
   const auto* pweight = weight.data<float>();
   const auto* prow = row_of_slot.data<std::int32_t>();
-  const float* pbase = base.present() ? base.data<float>() : nullptr;
-  context.threads().run(y.dim(0), kRowGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t n = begin; n < end; ++n)
-      sum_slots(py + n * C, pbase == nullptr ? nullptr : pbase + n * C, prows, pweight + n * K, prow + n * K,
-                K, C);
+  with_element(y.dtype(), [&](auto tag) {
+    using A = typename decltype(tag)::Element;
+    auto* py = y.data<A>();
+    const A* prows = rows.data<A>();
+    const A* pbase = base.present() ? base.data<A>() : nullptr;
+    context.threads().run(y.dim(0), kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t n = begin; n < end; ++n)
+        sum_slots<A>(py + n * C, pbase == nullptr ? nullptr : pbase + n * C, prows, pweight + n * K,
+                     prow + n * K, K, C);
+    });
   });
 }
 
@@ -120,18 +129,21 @@ void Permute<kBackend>::combine_backward(Context& context, TensorView drows, Ten
                                          ConstTensorView row_of_slot) {
   const std::int64_t C = dy.dim(1);
   const std::int64_t K = row_of_slot.dim(1);
-  auto* pdrows = drows.data<float>();
   auto* pdweight = dweight.data<float>();
-  const auto* pdy = dy.data<float>();
-  const auto* prows = rows.data<float>();
   const auto* pweight = weight.data<float>();
   const auto* prow = row_of_slot.data<std::int32_t>();
-  context.threads().run(dy.dim(0), kRowGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t n = begin; n < end; ++n)
-      for (std::int64_t slot = n * K; slot < (n + 1) * K; ++slot)
-        pdweight[slot] = prow[slot] < 0 ? 0.0F
-                                        : scale_and_dot(pdrows + prow[slot] * C, prows + prow[slot] * C,
-                                                        pdy + n * C, pweight[slot], C);
+  with_element(dy.dtype(), [&](auto tag) {
+    using A = typename decltype(tag)::Element;
+    auto* pdrows = drows.data<A>();
+    const A* pdy = dy.data<A>();
+    const A* prows = rows.data<A>();
+    context.threads().run(dy.dim(0), kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t n = begin; n < end; ++n)
+        for (std::int64_t slot = n * K; slot < (n + 1) * K; ++slot)
+          pdweight[slot] = prow[slot] < 0 ? 0.0F
+                                          : scale_and_dot(pdrows + prow[slot] * C, prows + prow[slot] * C,
+                                                          pdy + n * C, pweight[slot], C);
+    });
   });
 }
 

@@ -1,4 +1,4 @@
-// rms_norm on the CPU: fp32.
+// rms_norm on the CPU.
 #include "kernels/ops/rms_norm.h"
 
 #include "kernels/cpu/grid.h"
@@ -11,7 +11,8 @@ namespace {
 constexpr std::int64_t kRowGrain = 16;
 constexpr std::int64_t kColumnGrain = 64;
 
-void forward_row(float* y, float* rstd, const float* x, const float* weight, std::int64_t C, float epsilon) {
+template <typename A>
+void forward_row(A* y, float* rstd, const A* x, const float* weight, std::int64_t C, float epsilon) {
   Vec squares = Vec::zero();
   for (std::int64_t c = 0; c < C; c += Vec::kWidth) {
     const Vec v = Vec::load(x + c, C - c < Vec::kWidth ? C - c : Vec::kWidth);
@@ -25,8 +26,9 @@ void forward_row(float* y, float* rstd, const float* x, const float* weight, std
   }
 }
 
-void backward_row(float* dx, const float* dy, const float* x, const float* weight, float rstd,
-                  const float* dresidual, std::int64_t C) {
+template <typename A>
+void backward_row(A* dx, const A* dy, const A* x, const float* weight, float rstd, const A* dresidual,
+                  std::int64_t C) {
   const Vec scale = Vec::broadcast(rstd);
   Vec dots = Vec::zero();
   for (std::int64_t c = 0; c < C; c += Vec::kWidth) {
@@ -43,7 +45,8 @@ void backward_row(float* dx, const float* dy, const float* x, const float* weigh
 }
 
 // Columns [c0, c1) of the weight gradient, block of rows by block of rows.
-std::int64_t weight_columns(std::int64_t* sums, std::int64_t limit, const float* dy, const float* x,
+template <typename A>
+std::int64_t weight_columns(std::int64_t* sums, std::int64_t limit, const A* dy, const A* x,
                             const float* rstd, std::int64_t N, std::int64_t C, std::int64_t c0,
                             std::int64_t c1) {
   std::int64_t refused = 0;
@@ -70,13 +73,16 @@ template <>
 void RmsNorm<kBackend>::forward(Context& context, TensorView y, TensorView rstd, ConstTensorView x,
                                 ConstTensorView weight, float epsilon) {
   const std::int64_t C = x.dim(1);
-  auto* py = y.data<float>();
   auto* prstd = rstd.data<float>();
-  const auto* px = x.data<float>();
   const auto* pweight = weight.data<float>();
-  context.threads().run(x.dim(0), kRowGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t n = begin; n < end; ++n)
-      forward_row(py + n * C, prstd + n, px + n * C, pweight, C, epsilon);
+  with_element(x.dtype(), [&](auto tag) {
+    using A = typename decltype(tag)::Element;
+    auto* py = y.data<A>();
+    const auto* px = x.data<A>();
+    context.threads().run(x.dim(0), kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t n = begin; n < end; ++n)
+        forward_row(py + n * C, prstd + n, px + n * C, pweight, C, epsilon);
+    });
   });
 }
 
@@ -86,23 +92,26 @@ void RmsNorm<kBackend>::backward(Context& context, TensorView dx, const Gradient
                                  ConstTensorView rstd, ConstTensorView dresidual) {
   const std::int64_t N = x.dim(0);
   const std::int64_t C = x.dim(1);
-  auto* pdx = dx.data<float>();
-  const auto* pdy = dy.data<float>();
-  const auto* px = x.data<float>();
   const auto* pweight = weight.data<float>();
   const auto* prstd = rstd.data<float>();
-  const float* presidual = dresidual.present() ? dresidual.data<float>() : nullptr;
   auto* sums = dweight.sums.data<std::int64_t>();
   auto* overflow = dweight.overflow.data<std::int64_t>();
-  // The weight first: dx may be the memory of dresidual, but dy and x are only read.
-  context.threads().run(C, kColumnGrain, [&](std::int64_t begin, std::int64_t end) {
-    const std::int64_t refused = weight_columns(sums, dweight.limit, pdy, px, prstd, N, C, begin, end);
-    if (refused > 0) __atomic_fetch_add(overflow, refused, __ATOMIC_RELAXED);
-  });
-  context.threads().run(N, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t n = begin; n < end; ++n)
-      backward_row(pdx + n * C, pdy + n * C, px + n * C, pweight, prstd[n],
-                   presidual == nullptr ? nullptr : presidual + n * C, C);
+  with_element(x.dtype(), [&](auto tag) {
+    using A = typename decltype(tag)::Element;
+    auto* pdx = dx.data<A>();
+    const auto* pdy = dy.data<A>();
+    const auto* px = x.data<A>();
+    const A* presidual = dresidual.present() ? dresidual.data<A>() : nullptr;
+    // The weight first: it reads dy, whose memory dx may be.
+    context.threads().run(C, kColumnGrain, [&](std::int64_t begin, std::int64_t end) {
+      const std::int64_t refused = weight_columns(sums, dweight.limit, pdy, px, prstd, N, C, begin, end);
+      if (refused > 0) __atomic_fetch_add(overflow, refused, __ATOMIC_RELAXED);
+    });
+    context.threads().run(N, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t n = begin; n < end; ++n)
+        backward_row(pdx + n * C, pdy + n * C, px + n * C, pweight, prstd[n],
+                     presidual == nullptr ? nullptr : presidual + n * C, C);
+    });
   });
 }
 

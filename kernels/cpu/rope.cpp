@@ -1,4 +1,4 @@
-// rope on the CPU: fp32.
+// rope on the CPU.
 #include "kernels/ops/rope.h"
 
 #include "kernels/cpu/simd.h"
@@ -10,7 +10,8 @@ namespace {
 constexpr std::int64_t kTokenGrain = 16;
 
 // One head; the angle's sign tells forward (1) from backward (-1).
-void rotate(float* x, const float* cosine, const float* sine, std::int64_t half, float sign) {
+template <typename A>
+void rotate(A* x, const float* cosine, const float* sine, std::int64_t half, float sign) {
   const Vec signs = Vec::broadcast(sign);
   for (std::int64_t i = 0; i < half; i += Vec::kWidth) {
     const std::int64_t n = half - i < Vec::kWidth ? half - i : Vec::kWidth;
@@ -28,15 +29,17 @@ void rotate_all(Context& context, TensorView x, ConstTensorView cosine, ConstTen
   const std::int64_t T = x.dim(1);
   const std::int64_t heads = x.dim(2);
   const std::int64_t D = x.dim(3);
-  auto* px = x.data<float>();
   const auto* pcosine = cosine.data<float>();
   const auto* psine = sine.data<float>();
-  context.threads().run(x.dim(0) * T, kTokenGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t token = begin; token < end; ++token) {
-      const std::int64_t angle = (first_position + token % T) * (D / 2);
-      for (std::int64_t h = 0; h < heads; ++h)
-        rotate(px + (token * heads + h) * D, pcosine + angle, psine + angle, D / 2, sign);
-    }
+  with_element(x.dtype(), [&](auto tag) {
+    auto* px = x.data<typename decltype(tag)::Element>();
+    context.threads().run(x.dim(0) * T, kTokenGrain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t token = begin; token < end; ++token) {
+        const std::int64_t angle = (first_position + token % T) * (D / 2);
+        for (std::int64_t h = 0; h < heads; ++h)
+          rotate(px + (token * heads + h) * D, pcosine + angle, psine + angle, D / 2, sign);
+      }
+    });
   });
 }
 

@@ -5,6 +5,10 @@
 // symbols.
 //
 // Loads and stores of the last few elements of a row are masked, so that a tail rounds exactly like the body.
+//
+// A vector holds fp32, in memory it may be bf16: loads widen exactly, stores round to nearest even as
+// BFloat16 does, NaN stays NaN. With integers, because the conversion instructions that some processors have
+// take denormals for zeros.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +22,42 @@
 
 namespace switchyard::kernels {
 namespace {
+
+// One element; BFloat16's own members are shared inline functions (see above).
+inline float widened(float value) {
+  return value;
+}
+inline float widened(BFloat16 value) {
+  const std::uint32_t word = static_cast<std::uint32_t>(value.bits) << 16;
+  float out = 0;
+  std::memcpy(&out, &word, sizeof out);
+  return out;
+}
+inline void put(float* to, float value) {
+  *to = value;
+}
+inline void put(BFloat16* to, float value) {
+  std::uint32_t word = 0;
+  std::memcpy(&word, &value, sizeof word);
+  const std::uint32_t rounded = (word + 0x7fffU + ((word >> 16) & 1U)) >> 16;
+  const std::uint32_t quiet = (word >> 16) | 0x0040U;
+  to->bits = static_cast<std::uint16_t>((word & 0x7fffffffU) > 0x7f800000U ? quiet : rounded);
+}
+
+template <typename T>
+struct ElementTag {
+  using Element = T;
+};
+
+/// Calls visitor with the ElementTag of f32 or bf16.
+template <typename Visitor>
+void with_element(DType dtype, Visitor visitor) {
+  if (dtype == DType::bf16) {
+    visitor(ElementTag<BFloat16>{});
+  } else {
+    visitor(ElementTag<float>{});
+  }
+}
 
 #if defined(__AVX512F__)
 
@@ -35,8 +75,28 @@ struct Vec {
   void store(float* p) const { _mm512_storeu_ps(p, v); }
   void store(float* p, std::int64_t n) const { _mm512_mask_storeu_ps(p, mask(n), v); }
 
+  static Vec load(const BFloat16* p) {
+    return widened(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static Vec load(const BFloat16* p, std::int64_t n) { return widened(_mm256_maskz_loadu_epi16(mask(n), p)); }
+  void store(BFloat16* p) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrowed()); }
+  void store(BFloat16* p, std::int64_t n) const { _mm256_mask_storeu_epi16(p, mask(n), narrowed()); }
+
   static __mmask16 mask(std::int64_t n) {
     return static_cast<__mmask16>((1U << static_cast<unsigned>(n)) - 1U);
+  }
+  static Vec widened(__m256i bits) {
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16))};
+  }
+  __m256i narrowed() const {
+    const __m512i word = _mm512_castps_si512(v);
+    const __m512i upper = _mm512_srli_epi32(word, 16);
+    const __m512i odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
+    const __m512i half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+    const __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(word, half), 16);
+    const __m512i quiet = _mm512_or_si512(upper, _mm512_set1_epi32(0x40));
+    return _mm512_cvtepi32_epi16(
+        _mm512_mask_mov_epi32(rounded, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), quiet));
   }
 };
 
@@ -97,6 +157,35 @@ struct Vec {
     _mm256_maskstore_ps(p, mask(n), v);
   }
 
+  static Vec load(const BFloat16* p) { return widened(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+  static Vec load(const BFloat16* p, std::int64_t n) {
+    if (n == kWidth) return load(p);
+    alignas(16) std::uint16_t lanes[kWidth] = {};
+    for (std::int64_t i = 0; i < n; ++i) lanes[i] = p[i].bits;
+    return widened(_mm_load_si128(reinterpret_cast<const __m128i*>(lanes)));
+  }
+  void store(BFloat16* p) const { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrowed()); }
+  void store(BFloat16* p, std::int64_t n) const {
+    if (n == kWidth) return store(p);
+    alignas(16) std::uint16_t lanes[kWidth];
+    _mm_store_si128(reinterpret_cast<__m128i*>(lanes), narrowed());
+    for (std::int64_t i = 0; i < n; ++i) p[i].bits = lanes[i];
+  }
+
+  static Vec widened(__m128i bits) {
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16))};
+  }
+  __m128i narrowed() const {
+    const __m256i word = _mm256_castps_si256(v);
+    const __m256i upper = _mm256_srli_epi32(word, 16);
+    const __m256i odd = _mm256_and_si256(upper, _mm256_set1_epi32(1));
+    const __m256i half = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
+    const __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(word, half), 16);
+    const __m256i quiet = _mm256_or_si256(upper, _mm256_set1_epi32(0x40));
+    const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+    const __m256i bits = _mm256_blendv_epi8(rounded, quiet, nan);
+    return _mm_packus_epi32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256(bits, 1));
+  }
   static __m256i mask(std::int64_t n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)),
                               _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -166,6 +255,17 @@ struct Vec {
     if (n == kWidth) return store(p);
     for (int i = 0; i < n; ++i) p[i] = v[i];
   }
+
+  static Vec load(const BFloat16* p) { return load(p, kWidth); }
+  static Vec load(const BFloat16* p, std::int64_t n) {
+    Vec out{};
+    for (int i = 0; i < n; ++i) out.v[i] = widened(p[i]);
+    return out;
+  }
+  void store(BFloat16* p) const { store(p, kWidth); }
+  void store(BFloat16* p, std::int64_t n) const {
+    for (int i = 0; i < n; ++i) put(p + i, v[i]);
+  }
 };
 
 template <typename F>
@@ -207,7 +307,8 @@ inline Vec round(Vec a) {
 /// 2^n for an integral n in [-126, 127].
 inline Vec exp2_integral(Vec n) {
   return map([&](int i) {
-    const std::uint32_t bits = n.v[i] == n.v[i] ? static_cast<std::uint32_t>(static_cast<int>(n.v[i]) + 127) << 23 : 0;
+    const std::uint32_t bits =
+        n.v[i] == n.v[i] ? static_cast<std::uint32_t>(static_cast<int>(n.v[i]) + 127) << 23 : 0;
     float out;
     std::memcpy(&out, &bits, sizeof out);
     return out;

@@ -52,6 +52,10 @@ void Elementwise<Backend::cuda>::add(Context&, TensorView, ConstTensorView, Cons
   absent("add");
 }
 template <>
+void Elementwise<Backend::cuda>::convert(Context&, TensorView, ConstTensorView) {
+  absent("convert");
+}
+template <>
 void Elementwise<Backend::cuda>::row_gate_forward(Context&, TensorView, ConstTensorView, ConstTensorView) {
   absent("row_gate_forward");
 }

@@ -64,10 +64,12 @@ void adamw_step(Context& context, TensorView master, TensorView m, TensorView v,
   check_tensor("adamw_step: m", m, DType::f32, {n});
   check_tensor("adamw_step: v", v, DType::f32, {n});
   check_tensor("adamw_step: sums", sums, DType::i64, {n});
+  double weight_bytes = 0;
   if (weight.present())
-    check_tensor("adamw_step: weight", weight, weight.dtype() == DType::bf16 ? DType::bf16 : DType::f32, {n});
+    weight_bytes =
+        weight.raw() == master.raw() ? 0 : element_bytes(check_activation("adamw_step: weight", weight, {n}));
   const auto elements = static_cast<double>(n);
-  const TraceScope trace(context.trace(), "adamw_step", 14 * elements, 36 * elements);
+  const TraceScope trace(context.trace(), "adamw_step", 14 * elements, (32 + weight_bytes) * elements);
   with_backend(context,
                [&](auto backend) { Adamw<backend()>::step(context, master, m, v, weight, sums, scalars); });
 }

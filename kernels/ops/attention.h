@@ -6,8 +6,10 @@
 
 namespace switchyard::kernels {
 
-/// y (B, T, H, D) and lse (B, H, T), the log-sum-exp of the scaled scores, are overwritten. q (B, T, H, D);
-/// k, v (B, S, G, D) with S >= T: query t sees keys 0 .. S - T + t, so S > T continues a cached prefix.
+// Sums, softmax and lse are fp32; queries, keys, values and their gradients are A (kernels/README.md).
+
+/// y (B, T, H, D) and lse (B, H, T) f32, the log-sum-exp of the scaled scores, are overwritten. q (B, T, H,
+/// D); k, v (B, S, G, D) with S >= T: query t sees keys 0 .. S - T + t, so S > T continues a cached prefix.
 /// Query head h uses key/value head h / (H / G). Scores are multiplied by `scale`. With a `window` above 0 a
 /// query sees only the newest `window` of those keys, its own included; 0 = all of them.
 void attention_forward(Context& context, TensorView y, TensorView lse, ConstTensorView q, ConstTensorView k,

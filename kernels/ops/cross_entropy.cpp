@@ -35,12 +35,15 @@ void cross_entropy_backward(Context& context, TensorView dlogits, ConstTensorVie
   const std::int64_t N = logits.dim(0);
   const std::int64_t V = logits.dim(1);
   check_tensor("cross_entropy_backward: logits", logits, DType::f32, {N, V});
-  check_tensor("cross_entropy_backward: dlogits", dlogits, DType::f32, {N, V});
+  const DType D = check_activation("cross_entropy_backward: dlogits", dlogits, {N, V});
+  SWITCHYARD_CHECK(D == DType::f32 || dlogits.raw() != logits.raw() || N * V == 0,
+                   "cross_entropy_backward: dlogits in bf16 need memory of their own");
   check_tensor("cross_entropy_backward: targets", targets, DType::i32, {N});
   check_tensor("cross_entropy_backward: lse", lse, DType::f32, {N});
   check_targets("cross_entropy_backward", targets, V);
   const auto elements = static_cast<double>(N * V);
-  const TraceScope trace(context.trace(), "cross_entropy_backward", 4 * elements, 8 * elements);
+  const TraceScope trace(context.trace(), "cross_entropy_backward", 4 * elements,
+                         elements * (4 + element_bytes(D)));
   with_backend(context, [&](auto backend) {
     CrossEntropy<backend()>::backward(context, dlogits, logits, targets, lse, scale);
   });

@@ -6,11 +6,12 @@
 
 namespace switchyard::kernels {
 
-/// x (N, C) = weight (V, C)[tokens (N) i32]. Ids are below V: the data layer has checked them.
+/// x (N, C) = weight (V, C)[tokens (N) i32], both A (kernels/README.md). Ids are below V: the data layer has
+/// checked them.
 void embedding_forward(Context& context, TensorView x, ConstTensorView tokens, ConstTensorView weight);
 
-/// dweight (V, C) += dx (N, C) by token; one segment of rows: within a gradient block the rows of one token
-/// are summed in fp32 in row order and rounded once.
+/// dweight (V, C) += dx (N, C), A, by token; one segment of rows: within a gradient block the rows of one
+/// token are summed in fp32 in row order and rounded once.
 void embedding_backward(Context& context, const GradientSum& dweight, ConstTensorView dx,
                         ConstTensorView tokens);
 

@@ -28,9 +28,9 @@ std::int64_t check_segments(const char* what, ConstTensorView segments, std::int
 double product_flops(std::int64_t rows, std::int64_t O, std::int64_t I) {
   return 2.0 * static_cast<double>(rows) * static_cast<double>(O) * static_cast<double>(I);
 }
-// Least traffic: the covered rows and every expert's weight once.
-double product_bytes(std::int64_t rows, std::int64_t experts, std::int64_t O, std::int64_t I) {
-  return 4.0 * static_cast<double>(rows * (I + O) + experts * O * I);
+// Least traffic: the covered rows and every expert's weight (or its sums, read and written) once.
+double product_bytes(DType A, std::int64_t rows, std::int64_t O, std::int64_t I, double weight_bytes) {
+  return static_cast<double>(rows * (I + O)) * element_bytes(A) + weight_bytes;
 }
 
 }  // namespace
@@ -41,12 +41,12 @@ void grouped_linear_forward(Context& context, TensorView y, ConstTensorView x, C
   const std::int64_t I = x.dim(1);
   const std::int64_t E_loc = weight.dim(0);
   const std::int64_t O = weight.dim(1);
-  check_tensor("grouped_linear_forward: x", x, DType::f32, {M, I});
-  check_tensor("grouped_linear_forward: y", y, DType::f32, {M, O});
-  check_tensor("grouped_linear_forward: weight", weight, DType::f32, {E_loc, O, I});
+  const DType A = check_activation("grouped_linear_forward: x", x, {M, I});
+  check_tensor("grouped_linear_forward: y", y, A, {M, O});
+  check_tensor("grouped_linear_forward: weight", weight, A, {E_loc, O, I});
   const std::int64_t rows = check_segments("grouped_linear_forward: segments", segments, M, E_loc);
   const TraceScope trace(context.trace(), "grouped_linear_forward", product_flops(rows, O, I),
-                         product_bytes(rows, E_loc, O, I));
+                         product_bytes(A, rows, O, I, static_cast<double>(weight.bytes())));
   with_backend(context,
                [&](auto backend) { GroupedLinear<backend()>::forward(context, y, x, weight, segments); });
 }
@@ -57,12 +57,12 @@ void grouped_linear_backward_data(Context& context, TensorView dx, ConstTensorVi
   const std::int64_t O = dy.dim(1);
   const std::int64_t E_loc = weight.dim(0);
   const std::int64_t I = weight.dim(2);
-  check_tensor("grouped_linear_backward_data: dy", dy, DType::f32, {M, O});
-  check_tensor("grouped_linear_backward_data: dx", dx, DType::f32, {M, I});
-  check_tensor("grouped_linear_backward_data: weight", weight, DType::f32, {E_loc, O, I});
+  const DType A = check_activation("grouped_linear_backward_data: dy", dy, {M, O});
+  check_tensor("grouped_linear_backward_data: dx", dx, A, {M, I});
+  check_tensor("grouped_linear_backward_data: weight", weight, A, {E_loc, O, I});
   const std::int64_t rows = check_segments("grouped_linear_backward_data: segments", segments, M, E_loc);
   const TraceScope trace(context.trace(), "grouped_linear_backward_data", product_flops(rows, O, I),
-                         product_bytes(rows, E_loc, O, I));
+                         product_bytes(A, rows, O, I, static_cast<double>(weight.bytes())));
   with_backend(context, [&](auto backend) {
     GroupedLinear<backend()>::backward_data(context, dx, dy, weight, segments);
   });
@@ -74,12 +74,12 @@ void grouped_linear_backward_weight(Context& context, const GradientSum& dweight
   const std::int64_t O = dy.dim(1);
   const std::int64_t I = x.dim(1);
   const std::int64_t E_loc = dweight.sums.dim(0);
-  check_tensor("grouped_linear_backward_weight: dy", dy, DType::f32, {M, O});
-  check_tensor("grouped_linear_backward_weight: x", x, DType::f32, {M, I});
+  const DType A = check_activation("grouped_linear_backward_weight: dy", dy, {M, O});
+  check_tensor("grouped_linear_backward_weight: x", x, A, {M, I});
   check_tensor("grouped_linear_backward_weight: dweight", dweight.sums, DType::i64, {E_loc, O, I});
   const std::int64_t rows = check_segments("grouped_linear_backward_weight: segments", segments, M, E_loc);
   const TraceScope trace(context.trace(), "grouped_linear_backward_weight", product_flops(rows, O, I),
-                         product_bytes(rows, E_loc, O, I));
+                         product_bytes(A, rows, O, I, 2 * static_cast<double>(dweight.sums.bytes())));
   with_backend(context, [&](auto backend) {
     GroupedLinear<backend()>::backward_weight(context, dweight, dy, x, segments);
   });

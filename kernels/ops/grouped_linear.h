@@ -1,5 +1,5 @@
-// Products of rows with the weights of their experts, all experts of a rank in one call. The same chains as
-// linear.h: a row's bits equal those of linear_forward with that expert's weight.
+// Products of rows with the weights of their experts, all experts of a rank in one call; all operands are A.
+// The same sums as linear.h: a row's bits equal those of linear_forward with that expert's weight.
 #pragma once
 
 #include "kernels/ops/linear.h"

@@ -1,6 +1,10 @@
-// Dense products with a weight stored (out, in). Each element of y and dx is one chain of fused multiply-adds
-// over the reduction in index order, starting from 0 (or from what is there already, for Write::add),
-// whatever the blocking: a row's bits depend on that row and the weight only.
+// Dense products with a weight stored (out, in). Rows, weight and their gradients are A (kernels/README.md);
+// y may also be f32 where A is bf16. Sums are fp32, rounded once at the store.
+//
+// In fp32 each element of y and dx is one chain of fused multiply-adds over the reduction in index order,
+// starting from 0 (or from what is there already, for Write::add), whatever the blocking. In bf16 the order
+// is any fixed one that follows from the depth of the product alone, and Write::add adds what is there last.
+// In both a row's bits depend on that row and the weight only.
 #pragma once
 
 #include "kernels/ops/gradient_sum.h"
@@ -10,8 +14,8 @@ namespace switchyard::kernels {
 
 enum class Write : std::uint8_t { overwrite, add };
 
-/// y (N, O) = x (N, I) * weight (O, I)^T + bias (O); an absent bias is none. The bias is added after the
-/// chain.
+/// y (N, O) = x (N, I) * weight (O, I)^T + bias (O) f32; an absent bias is none. The bias is added after the
+/// sum, before the rounding.
 void linear_forward(Context& context, TensorView y, ConstTensorView x, ConstTensorView weight,
                     ConstTensorView bias);
 

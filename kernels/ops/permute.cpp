@@ -37,14 +37,15 @@ void gather_rows_forward(Context& context, TensorView rows, ConstTensorView x, C
   const std::int64_t R = rows.dim(0);
   const std::int64_t N = x.dim(0);
   const std::int64_t C = x.dim(1);
-  check_tensor("gather_rows_forward: rows", rows, DType::f32, {R, C});
-  check_tensor("gather_rows_forward: x", x, DType::f32, {N, C});
+  const DType A = check_activation("gather_rows_forward: x", x, {N, C});
+  check_tensor("gather_rows_forward: rows", rows, A, {R, C});
   check_tensor("gather_rows_forward: slot_of_row", slot_of_row, DType::i32, {slot_of_row.dim(0)});
   SWITCHYARD_CHECK(K >= 1 && R <= slot_of_row.dim(0),
                    "gather_rows_forward: needs K >= 1 and at most {} rows; got K {} and {} rows",
                    slot_of_row.dim(0), K, R);
   check_indices("gather_rows_forward: slot_of_row", slot_of_row.rows(0, R), 0, N * K);
-  const TraceScope trace(context.trace(), "gather_rows_forward", 0, 8 * static_cast<double>(R * C));
+  const TraceScope trace(context.trace(), "gather_rows_forward", 0,
+                         2 * static_cast<double>(R * C) * element_bytes(A));
   with_backend(context,
                [&](auto backend) { Permute<backend()>::gather_forward(context, rows, x, slot_of_row, K); });
 }
@@ -54,13 +55,13 @@ void gather_rows_backward(Context& context, TensorView dx, ConstTensorView drows
   const std::int64_t N = dx.dim(0);
   const std::int64_t C = dx.dim(1);
   const std::int64_t K = row_of_slot.dim(1);
-  check_tensor("gather_rows_backward: dx", dx, DType::f32, {N, C});
-  check_tensor("gather_rows_backward: drows", drows, DType::f32, {drows.dim(0), C});
+  const DType A = check_activation("gather_rows_backward: dx", dx, {N, C});
+  check_tensor("gather_rows_backward: drows", drows, A, {drows.dim(0), C});
   check_tensor("gather_rows_backward: row_of_slot", row_of_slot, DType::i32, {N, K});
   check_indices("gather_rows_backward: row_of_slot", row_of_slot, -1, drows.dim(0));
   const auto moved = static_cast<double>(N * K * C);
   const TraceScope trace(context.trace(), "gather_rows_backward", moved,
-                         4 * moved + 4 * static_cast<double>(N * C));
+                         (moved + static_cast<double>(N * C)) * element_bytes(A));
   with_backend(context,
                [&](auto backend) { Permute<backend()>::gather_backward(context, dx, drows, row_of_slot); });
 }
@@ -70,15 +71,15 @@ void combine_rows_forward(Context& context, TensorView y, ConstTensorView rows, 
   const std::int64_t N = y.dim(0);
   const std::int64_t C = y.dim(1);
   const std::int64_t K = row_of_slot.dim(1);
-  check_tensor("combine_rows_forward: y", y, DType::f32, {N, C});
-  check_tensor("combine_rows_forward: rows", rows, DType::f32, {rows.dim(0), C});
+  const DType A = check_activation("combine_rows_forward: y", y, {N, C});
+  check_tensor("combine_rows_forward: rows", rows, A, {rows.dim(0), C});
   check_tensor("combine_rows_forward: weight", weight, DType::f32, {N, K});
   check_tensor("combine_rows_forward: row_of_slot", row_of_slot, DType::i32, {N, K});
-  if (base.present()) check_tensor("combine_rows_forward: base", base, DType::f32, {N, C});
+  if (base.present()) check_tensor("combine_rows_forward: base", base, A, {N, C});
   check_indices("combine_rows_forward: row_of_slot", row_of_slot, -1, rows.dim(0));
   const auto moved = static_cast<double>(N * K * C);
   const TraceScope trace(context.trace(), "combine_rows_forward", 2 * moved,
-                         4 * moved + 8 * static_cast<double>(N * C));
+                         (moved + 2 * static_cast<double>(N * C)) * element_bytes(A));
   with_backend(context, [&](auto backend) {
     Permute<backend()>::combine_forward(context, y, rows, weight, row_of_slot, base);
   });
@@ -89,16 +90,16 @@ void combine_rows_backward(Context& context, TensorView drows, TensorView dweigh
   const std::int64_t N = dy.dim(0);
   const std::int64_t C = dy.dim(1);
   const std::int64_t K = row_of_slot.dim(1);
-  check_tensor("combine_rows_backward: drows", drows, DType::f32, {rows.dim(0), C});
+  const DType A = check_activation("combine_rows_backward: dy", dy, {N, C});
+  check_tensor("combine_rows_backward: drows", drows, A, {rows.dim(0), C});
   check_tensor("combine_rows_backward: dweight", dweight, DType::f32, {N, K});
-  check_tensor("combine_rows_backward: dy", dy, DType::f32, {N, C});
-  check_tensor("combine_rows_backward: rows", rows, DType::f32, {rows.dim(0), C});
+  check_tensor("combine_rows_backward: rows", rows, A, {rows.dim(0), C});
   check_tensor("combine_rows_backward: weight", weight, DType::f32, {N, K});
   check_tensor("combine_rows_backward: row_of_slot", row_of_slot, DType::i32, {N, K});
   check_indices("combine_rows_backward: row_of_slot", row_of_slot, -1, rows.dim(0));
   const auto moved = static_cast<double>(N * K * C);
   const TraceScope trace(context.trace(), "combine_rows_backward", 3 * moved,
-                         8 * moved + 4 * static_cast<double>(N * C));
+                         (2 * moved + static_cast<double>(N * C)) * element_bytes(A));
   with_backend(context, [&](auto backend) {
     Permute<backend()>::combine_backward(context, drows, dweight, dy, rows, weight, row_of_slot);
   });

@@ -1,5 +1,5 @@
 // Rows to their experts and back: a stable counting sort of (token, choice) slots by expert, and the moves by
-// it.
+// it. Rows of width C are A (kernels/README.md), sums over slots fp32; weight and dweight are f32.
 #pragma once
 
 #include "kernels/runtime/backend.h"

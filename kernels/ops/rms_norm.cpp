@@ -6,12 +6,12 @@ void rms_norm_forward(Context& context, TensorView y, TensorView rstd, ConstTens
                       ConstTensorView weight, float epsilon) {
   const std::int64_t N = x.dim(0);
   const std::int64_t C = x.dim(1);
-  check_tensor("rms_norm_forward: x", x, DType::f32, {N, C});
-  check_tensor("rms_norm_forward: y", y, DType::f32, {N, C});
+  const DType A = check_activation("rms_norm_forward: x", x, {N, C});
+  check_tensor("rms_norm_forward: y", y, A, {N, C});
   check_tensor("rms_norm_forward: rstd", rstd, DType::f32, {N});
   check_tensor("rms_norm_forward: weight", weight, DType::f32, {C});
   const auto elements = static_cast<double>(N * C);
-  const TraceScope trace(context.trace(), "rms_norm_forward", 4 * elements, 8 * elements);
+  const TraceScope trace(context.trace(), "rms_norm_forward", 4 * elements, 2 * elements * element_bytes(A));
   with_backend(context,
                [&](auto backend) { RmsNorm<backend()>::forward(context, y, rstd, x, weight, epsilon); });
 }
@@ -21,15 +21,16 @@ void rms_norm_backward(Context& context, TensorView dx, const GradientSum& dweig
                        ConstTensorView dresidual) {
   const std::int64_t N = x.dim(0);
   const std::int64_t C = x.dim(1);
-  check_tensor("rms_norm_backward: x", x, DType::f32, {N, C});
-  check_tensor("rms_norm_backward: dx", dx, DType::f32, {N, C});
-  check_tensor("rms_norm_backward: dy", dy, DType::f32, {N, C});
+  const DType A = check_activation("rms_norm_backward: x", x, {N, C});
+  check_tensor("rms_norm_backward: dx", dx, A, {N, C});
+  check_tensor("rms_norm_backward: dy", dy, A, {N, C});
   check_tensor("rms_norm_backward: weight", weight, DType::f32, {C});
   check_tensor("rms_norm_backward: rstd", rstd, DType::f32, {N});
   check_tensor("rms_norm_backward: dweight", dweight.sums, DType::i64, {C});
-  if (dresidual.present()) check_tensor("rms_norm_backward: dresidual", dresidual, DType::f32, {N, C});
+  if (dresidual.present()) check_tensor("rms_norm_backward: dresidual", dresidual, A, {N, C});
   const auto elements = static_cast<double>(N * C);
-  const TraceScope trace(context.trace(), "rms_norm_backward", 10 * elements, 16 * elements);
+  const TraceScope trace(context.trace(), "rms_norm_backward", 10 * elements,
+                         4 * elements * element_bytes(A));
   with_backend(context, [&](auto backend) {
     RmsNorm<backend()>::backward(context, dx, dweight, dy, x, weight, rstd, dresidual);
   });

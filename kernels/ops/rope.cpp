@@ -6,18 +6,19 @@ namespace switchyard::kernels {
 
 namespace {
 
-void check_rope(const char* what_x, const char* what_table, TensorView x, ConstTensorView cosine,
-                ConstTensorView sine, std::int64_t first_position) {
+DType check_rope(const char* what_x, const char* what_table, TensorView x, ConstTensorView cosine,
+                 ConstTensorView sine, std::int64_t first_position) {
   const std::int64_t T = x.dim(1);
   const std::int64_t D = x.dim(3);
   SWITCHYARD_CHECK(x.shape().ndim() == 4 && D % 2 == 0, "{} is (B, T, heads, D) with D even; got {}", what_x,
                    x.shape().text());
-  check_tensor(what_x, x, DType::f32, x.shape());
+  const DType A = check_activation(what_x, x, x.shape());
   check_tensor(what_table, cosine, DType::f32, {cosine.dim(0), D / 2});
   check_tensor(what_table, sine, DType::f32, {cosine.dim(0), D / 2});
   SWITCHYARD_CHECK(first_position >= 0 && first_position + T <= cosine.dim(0),
                    "{}: positions {} to {} must lie within the {} of the tables", what_x, first_position,
                    first_position + T, cosine.dim(0));
+  return A;
 }
 
 }  // namespace
@@ -43,18 +44,18 @@ void rope_tables(TensorView cosine, TensorView sine, double theta, const RopeSca
 
 void rope_forward(Context& context, TensorView x, ConstTensorView cosine, ConstTensorView sine,
                   std::int64_t first_position) {
-  check_rope("rope_forward: x", "rope_forward: tables", x, cosine, sine, first_position);
+  const DType A = check_rope("rope_forward: x", "rope_forward: tables", x, cosine, sine, first_position);
   const auto elements = static_cast<double>(x.elements());
-  const TraceScope trace(context.trace(), "rope_forward", 3 * elements, 8 * elements);
+  const TraceScope trace(context.trace(), "rope_forward", 3 * elements, 2 * elements * element_bytes(A));
   with_backend(context,
                [&](auto backend) { Rope<backend()>::forward(context, x, cosine, sine, first_position); });
 }
 
 void rope_backward(Context& context, TensorView dx, ConstTensorView cosine, ConstTensorView sine,
                    std::int64_t first_position) {
-  check_rope("rope_backward: dx", "rope_backward: tables", dx, cosine, sine, first_position);
+  const DType A = check_rope("rope_backward: dx", "rope_backward: tables", dx, cosine, sine, first_position);
   const auto elements = static_cast<double>(dx.elements());
-  const TraceScope trace(context.trace(), "rope_backward", 3 * elements, 8 * elements);
+  const TraceScope trace(context.trace(), "rope_backward", 3 * elements, 2 * elements * element_bytes(A));
   with_backend(context,
                [&](auto backend) { Rope<backend()>::backward(context, dx, cosine, sine, first_position); });
 }

@@ -11,11 +11,12 @@ namespace switchyard::kernels {
 /// rope_attention_factor(scaling); angles in double, the results rounded once.
 void rope_tables(TensorView cosine, TensorView sine, double theta, const RopeScaling& scaling = {});
 
-/// x (B, T, heads, D) is rotated in place; token t has position first_position + t, within the tables.
+/// x (B, T, heads, D), A (kernels/README.md), is rotated in place; token t has position first_position + t,
+/// within the tables.
 void rope_forward(Context& context, TensorView x, ConstTensorView cosine, ConstTensorView sine,
                   std::int64_t first_position);
 
-/// dx (B, T, heads, D) is rotated back in place.
+/// dx (B, T, heads, D), A, is rotated back in place.
 void rope_backward(Context& context, TensorView dx, ConstTensorView cosine, ConstTensorView sine,
                    std::int64_t first_position);
 

@@ -1,4 +1,5 @@
-// Gated activation (Shazeer, 2020): h = silu(gate) * up, silu(z) = z * sigmoid(z).
+// Gated activation (Shazeer, 2020): h = silu(gate) * up, silu(z) = z * sigmoid(z). Computed in fp32; all
+// tensors are A (kernels/README.md).
 #pragma once
 
 #include "kernels/runtime/backend.h"

@@ -45,6 +45,11 @@ constexpr std::size_t dtype_size(DType dtype) {
   return 0;
 }
 
+/// dtype_size for sums of traffic, which are kept in double.
+constexpr double element_bytes(DType dtype) {
+  return static_cast<double>(dtype_size(dtype));
+}
+
 constexpr std::string_view dtype_name(DType dtype) {
   switch (dtype) {
     case DType::f32:

@@ -100,4 +100,12 @@ void check_tensor(const char* what, ConstTensorView tensor, DType dtype, const S
                                     shape.text(), dtype_name(tensor.dtype()), tensor.shape().text()));
 }
 
+DType check_activation(const char* what, ConstTensorView tensor, const Shape& shape) {
+  const DType dtype = tensor.dtype();
+  if ((dtype != DType::f32 && dtype != DType::bf16) || tensor.shape() != shape) [[unlikely]]
+    throw InternalError(fmt::format("internal: {} must be f32 or bf16 {}; got {} {}", what, shape.text(),
+                                    dtype_name(dtype), tensor.shape().text()));
+  return dtype;
+}
+
 }  // namespace switchyard

@@ -92,4 +92,8 @@ extern template class BasicTensorView<const void*>;
 /// Throws InternalError "<what> must have shape (4, 8); got (4, 7)" unless dtype and shape are as told.
 void check_tensor(const char* what, ConstTensorView tensor, DType dtype, const Shape& shape);
 
+/// As check_tensor for one of the two dtypes that activations and the weights of products have, f32 or bf16
+/// (`A` in the headers of ops/). Returns it.
+DType check_activation(const char* what, ConstTensorView tensor, const Shape& shape);
+
 }  // namespace switchyard

@@ -44,10 +44,26 @@ std::vector<double> copied(ConstTensorView tensor) {
 }
 }  // namespace
 
+kernels::Tensor as_bf16(ConstTensorView tensor) {
+  kernels::Tensor narrow(DType::bf16, tensor.shape());
+  for (std::int64_t i = 0; i < tensor.elements(); ++i)
+    narrow.data<BFloat16>()[i] = BFloat16(tensor.data<float>()[i]);
+  return narrow;
+}
+
+kernels::Tensor as_f32(ConstTensorView tensor) {
+  kernels::Tensor wide(DType::f32, tensor.shape());
+  for (std::int64_t i = 0; i < tensor.elements(); ++i)
+    wide.data<float>()[i] = static_cast<float>(tensor.data<BFloat16>()[i]);
+  return wide;
+}
+
 std::vector<double> values_of(ConstTensorView tensor) {
   switch (tensor.dtype()) {
     case DType::f32:
       return copied<float>(tensor);
+    case DType::bf16:
+      return copied<float>(as_f32(tensor));
     case DType::f64:
       return copied<double>(tensor);
     case DType::i32:
@@ -83,6 +99,10 @@ std::int64_t OwnedGradient::overflow() const {
 
 double f32_tolerance(std::int64_t reduction) {
   return 0x1p-24 * (8.0 + 8.0 * std::sqrt(static_cast<double>(std::max<std::int64_t>(reduction, 1))));
+}
+
+double bf16_tolerance(std::int64_t reduction) {
+  return f32_tolerance(reduction) + 0x1p-8;
 }
 
 void expect_close(const std::vector<double>& actual, const std::vector<double>& expected, double tolerance,

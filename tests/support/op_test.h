@@ -27,7 +27,10 @@ std::vector<double> as_f32(const std::vector<double>& values);
 
 kernels::Tensor f32_tensor(Shape shape, const std::vector<double>& values);
 kernels::Tensor i32_tensor(Shape shape, const std::vector<std::int32_t>& values);
-std::vector<double> values_of(ConstTensorView tensor);  ///< f32, f64, i32 or i64
+std::vector<double> values_of(ConstTensorView tensor);  ///< f32, bf16, f64, i32 or i64
+/// f32 rounded to bf16 by BFloat16, not by a kernel; and bf16 as f32.
+kernels::Tensor as_bf16(ConstTensorView tensor);
+kernels::Tensor as_f32(ConstTensorView tensor);
 /// Bit for bit.
 bool same_bits(ConstTensorView a, ConstTensorView b);
 
@@ -47,6 +50,9 @@ struct OwnedGradient {
 /// expected tensor: a few units of 2^-24 for each rounding of a sum of `reduction` terms, which grow like its
 /// square root (with a constant for the worst of many elements).
 double f32_tolerance(std::int64_t reduction);
+
+/// The same for an op that rounds what it stores to bf16: half a unit of its last place more.
+double bf16_tolerance(std::int64_t reduction);
 
 /// Fails unless max |actual - expected| <= tolerance * max(max |expected|, terms). Prints the worst element.
 /// `terms` is the size of the terms that were added, for results that cancel.

@@ -6,6 +6,7 @@
 // no second pass over all threads.
 #include "kernels/cpu/products/panel.h"
 #include "kernels/cpu/products/segments.h"
+#include "kernels/cpu/products/widen.h"
 #include "kernels/ops/grouped_linear.h"
 
 namespace switchyard::kernels {
@@ -101,31 +102,49 @@ RowProduct backward_product(TensorView dx, ConstTensorView dy, ConstTensorView w
       dx.data<float>(), dy.data<float>(), weight.data<float>(), nullptr, dx.dim(1), dy.dim(1), false, start};
 }
 
+// bf16: the products above over copies in fp32.
+template <typename Product>
+void over_copies(Context& context, TensorView out, ConstTensorView in, ConstTensorView weight,
+                 Product product) {
+  ArenaScope scratch(context.scratch());
+  const TensorView wide = widened_output(context, scratch, out);
+  product(wide, widened(context, scratch, in), widened(context, scratch, weight));
+  narrow(context, out, wide);
+}
+
 }  // namespace
 
 template <>
 void Linear<kBackend>::forward(Context& context, TensorView y, ConstTensorView x, ConstTensorView weight,
                                ConstTensorView bias) {
-  row_product(context, forward_product(y, x, weight, bias), Segments(x.dim(0)));
+  over_copies(context, y, x, weight, [&](TensorView out, ConstTensorView in, ConstTensorView w) {
+    row_product(context, forward_product(out, in, w, bias), Segments(in.dim(0)));
+  });
 }
 
 template <>
 void Linear<kBackend>::backward_data(Context& context, TensorView dx, ConstTensorView dy,
                                      ConstTensorView weight, Write write) {
   const Start start = write == Write::add ? Start::output : Start::zero;
-  row_product(context, backward_product(dx, dy, weight, start), Segments(dy.dim(0)));
+  over_copies(context, dx, dy, weight, [&](TensorView out, ConstTensorView in, ConstTensorView w) {
+    row_product(context, backward_product(out, in, w, start), Segments(in.dim(0)));
+  });
 }
 
 template <>
 void GroupedLinear<kBackend>::forward(Context& context, TensorView y, ConstTensorView x,
                                       ConstTensorView weight, ConstTensorView segments) {
-  row_product(context, forward_product(y, x, weight, {}), Segments(segments));
+  over_copies(context, y, x, weight, [&](TensorView out, ConstTensorView in, ConstTensorView w) {
+    row_product(context, forward_product(out, in, w, {}), Segments(segments));
+  });
 }
 
 template <>
 void GroupedLinear<kBackend>::backward_data(Context& context, TensorView dx, ConstTensorView dy,
                                             ConstTensorView weight, ConstTensorView segments) {
-  row_product(context, backward_product(dx, dy, weight, Start::zero), Segments(segments));
+  over_copies(context, dx, dy, weight, [&](TensorView out, ConstTensorView in, ConstTensorView w) {
+    row_product(context, backward_product(out, in, w, Start::zero), Segments(segments));
+  });
 }
 
 }  // namespace switchyard::kernels

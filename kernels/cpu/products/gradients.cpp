@@ -8,6 +8,7 @@
 #include "kernels/cpu/grid.h"
 #include "kernels/cpu/products/panel.h"
 #include "kernels/cpu/products/segments.h"
+#include "kernels/cpu/products/widen.h"
 #include "kernels/ops/grouped_linear.h"
 
 namespace switchyard::kernels {
@@ -125,8 +126,9 @@ void weight_gradient(Context& context, const WeightGradient& g, std::int64_t exp
 }
 
 // Columns [begin, end) of the bias gradient.
-std::int64_t bias_columns(std::int64_t* sums, std::int64_t limit, const float* dy, std::int64_t N,
-                          std::int64_t O, std::int64_t begin, std::int64_t end) {
+template <typename A>
+std::int64_t bias_columns(std::int64_t* sums, std::int64_t limit, const A* dy, std::int64_t N, std::int64_t O,
+                          std::int64_t begin, std::int64_t end) {
   std::int64_t refused = 0;
   for (std::int64_t row = 0; row < N; row += kGradientBlockRows) {
     const std::int64_t stop = row + kGradientBlockRows < N ? row + kGradientBlockRows : N;
@@ -146,10 +148,12 @@ void bias_gradient(Context& context, const GradientSum& dbias, ConstTensorView d
   constexpr std::int64_t kColumnGrain = 64;
   auto* sums = dbias.sums.data<std::int64_t>();
   auto* overflow = dbias.overflow.data<std::int64_t>();
-  const auto* pdy = dy.data<float>();
-  context.threads().run(dy.dim(1), kColumnGrain, [&](std::int64_t begin, std::int64_t end) {
-    const std::int64_t refused = bias_columns(sums, dbias.limit, pdy, dy.dim(0), dy.dim(1), begin, end);
-    if (refused > 0) __atomic_fetch_add(overflow, refused, __ATOMIC_RELAXED);
+  with_element(dy.dtype(), [&](auto tag) {
+    const auto* pdy = dy.data<typename decltype(tag)::Element>();
+    context.threads().run(dy.dim(1), kColumnGrain, [&](std::int64_t begin, std::int64_t end) {
+      const std::int64_t refused = bias_columns(sums, dbias.limit, pdy, dy.dim(0), dy.dim(1), begin, end);
+      if (refused > 0) __atomic_fetch_add(overflow, refused, __ATOMIC_RELAXED);
+    });
   });
 }
 
@@ -162,13 +166,21 @@ WeightGradient make_gradient(const GradientSum& dweight, ConstTensorView dy, Con
           x.dim(1)};
 }
 
+// bf16: over copies in fp32.
+void add_weight_gradient(Context& context, const GradientSum& dweight, ConstTensorView dy, ConstTensorView x,
+                         std::int64_t experts, const Segments& segments) {
+  ArenaScope scratch(context.scratch());
+  const WeightGradient gradient =
+      make_gradient(dweight, widened(context, scratch, dy), widened(context, scratch, x));
+  weight_gradient(context, gradient, experts, segments, dweight.overflow.data<std::int64_t>());
+}
+
 }  // namespace
 
 template <>
 void Linear<kBackend>::backward_weight(Context& context, const GradientSum& dweight, ConstTensorView dy,
                                        ConstTensorView x) {
-  weight_gradient(context, make_gradient(dweight, dy, x), 1, Segments(x.dim(0)),
-                  dweight.overflow.data<std::int64_t>());
+  add_weight_gradient(context, dweight, dy, x, 1, Segments(x.dim(0)));
 }
 
 template <>
@@ -180,8 +192,7 @@ template <>
 void GroupedLinear<kBackend>::backward_weight(Context& context, const GradientSum& dweight,
                                               ConstTensorView dy, ConstTensorView x,
                                               ConstTensorView segments) {
-  weight_gradient(context, make_gradient(dweight, dy, x), dweight.sums.dim(0), Segments(segments),
-                  dweight.overflow.data<std::int64_t>());
+  add_weight_gradient(context, dweight, dy, x, dweight.sums.dim(0), Segments(segments));
 }
 
 }  // namespace switchyard::kernels
