@@ -11,7 +11,9 @@
 
 namespace switchyard::kernels {
 
-enum class Backend : std::uint8_t { generic, avx2, avx512, cuda };
+/// The last two are units within avx512, which only bf16 products and attention are written for
+/// (kernels/cpu/products/bf16); every other op of those levels is that of avx512.
+enum class Backend : std::uint8_t { generic, avx2, avx512, cuda, avx512_bf16, amx };
 
 template <Backend kBackend>
 using BackendTag = std::integral_constant<Backend, kBackend>;
@@ -26,6 +28,8 @@ void with_backend(const Context& context, Visitor&& visitor) {
     case Isa::avx2:
       return visitor(BackendTag<Backend::avx2>{});
     case Isa::avx512:
+    case Isa::avx512_bf16:
+    case Isa::amx:
       return visitor(BackendTag<Backend::avx512>{});
   }
 }

@@ -30,8 +30,10 @@ double measure(Context& context) {
 }
 }  // namespace
 
-double measured_peak_flops(Context& context) {
+double measured_peak_flops(Context& context, DType dtype) {
   double flops = 0;
+  if (dtype == DType::bf16 && context.device() == Device::cpu && context.isa() >= Isa::avx512_bf16)
+    return context.isa() == Isa::amx ? measure<Backend::amx>(context) : measure<Backend::avx512_bf16>(context);
   with_backend(context, [&](auto backend) { flops = measure<backend()>(context); });
   return flops;
 }

@@ -6,9 +6,10 @@
 namespace switchyard::kernels {
 
 /// Floating-point operations per second (a fused multiply-add counts as two) of all the context's threads
-/// together at its instruction-set level, in fp32: the best of a few runs of multiply-adds that touch no
-/// memory. Takes about 50 ms. Throws DeviceError where the back end is absent.
-double measured_peak_flops(Context& context);
+/// together at its instruction-set level: the best of a few runs that touch no memory, of multiply-adds for f32
+/// and of what products use for bf16 (tiles, vdpbf16ps, or fp32 multiply-adds below those levels). Takes about
+/// 50 ms. Throws DeviceError where the back end is absent.
+double measured_peak_flops(Context& context, DType dtype = DType::f32);
 
 template <Backend>
 struct Peak {

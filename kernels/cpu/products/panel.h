@@ -6,12 +6,12 @@
 namespace switchyard::kernels {
 namespace {
 
-/// Columns cut into panels of at most kTileVecs vectors, as even as they go.
+/// Columns cut into panels of at most `most_vecs` vectors, as even as they go.
 struct Panels {
-  explicit Panels(std::int64_t all_columns)
+  explicit Panels(std::int64_t all_columns, std::int64_t most_vecs = kTileVecs)
       : columns(all_columns),
         vecs((all_columns + Vec::kWidth - 1) / Vec::kWidth),
-        count((vecs + kTileVecs - 1) / kTileVecs) {}
+        count((vecs + most_vecs - 1) / most_vecs) {}
 
   std::int64_t begin(std::int64_t panel) const { return panel * vecs / count * Vec::kWidth; }
   /// Real columns of a panel.

@@ -29,7 +29,8 @@ class IsaTest : public testing::Test {
 };
 
 TEST_F(IsaTest, NamesComeBack) {
-  for (const Isa isa : {Isa::generic, Isa::avx2, Isa::avx512}) EXPECT_EQ(isa_from_name(isa_name(isa)), isa);
+  for (const Isa isa : {Isa::generic, Isa::avx2, Isa::avx512, Isa::avx512_bf16, Isa::amx})
+    EXPECT_EQ(isa_from_name(isa_name(isa)), isa);
   EXPECT_EQ(isa_from_name("avx3"), std::nullopt);
 }
 
@@ -47,11 +48,25 @@ TEST_F(IsaTest, TheVariableLowersTheLevel) {
   EXPECT_EQ(chosen_isa(), Isa::generic);
 }
 
+TEST_F(IsaTest, TilesAreUsableWhereTheLevelIsDetected) {
+  EXPECT_EQ(amx_is_usable(), detected_isa() == Isa::amx);
+}
+
+TEST_F(IsaTest, TheMessageNamesEveryLevel) {
+  setenv(kVariable, "sse9", 1);
+  try {
+    chosen_isa();
+    FAIL() << "accepted";
+  } catch (const UserError& error) {
+    EXPECT_STREQ(error.what(), "SWITCHYARD_ISA must be generic, avx2, avx512, avx512_bf16 or amx; got 'sse9'");
+  }
+}
+
 TEST_F(IsaTest, RefusesUnknownAndMissingLevels) {
   setenv(kVariable, "sse9", 1);
   EXPECT_THROW(chosen_isa(), UserError);
-  if (detected_isa() == Isa::avx512) return;
-  setenv(kVariable, "avx512", 1);
+  if (detected_isa() == Isa::amx) return;
+  setenv(kVariable, "amx", 1);
   EXPECT_THROW(chosen_isa(), UserError);
 }
 
