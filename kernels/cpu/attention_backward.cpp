@@ -118,7 +118,8 @@ void add_key_gradients(float* out, const float* a, const float* b, const Block& 
                           b + panels.begin(p) * kQueriesOfBlock + skip * stride,
                           stride,
                           at.queries - skip,
-                          nullptr};
+                          nullptr,
+                          {}};
       run_tile<Left::columns>(least(at.keys - j, kTileRows), call);
     }
   }
@@ -143,7 +144,8 @@ void add_query_gradients(const BackwardPass& p, const Block& at, const Scratch& 
                           scratch.keys + p.panels.begin(panel) * kKeysOfBlock,
                           stride,
                           seen,
-                          nullptr};
+                          nullptr,
+                          {}};
       run_tile<Left::rows>(rows, call);
     }
   }

@@ -67,7 +67,8 @@ inline void score_tile(float* out, const float* a, std::int64_t lda, std::int64_
                         packed + panels.begin(p) * D,
                         panels.stride(p),
                         D,
-                        nullptr};
+                        nullptr,
+                        {}};
     run_tile<Left::rows>(rows, call);
   }
 }

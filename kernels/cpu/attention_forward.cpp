@@ -40,7 +40,8 @@ void add_range(float* out, const float* weights, const float* values, std::int64
                       values + panels.begin(p) * kKeysOfBlock + range.begin * stride,
                       stride,
                       range.end - range.begin,
-                      nullptr};
+                      nullptr,
+                      {}};
   run_tile<Left::rows>(rows, call);
 }
 

@@ -48,6 +48,19 @@ inline std::int64_t add_to_grid(std::int64_t* sums, const float* values, std::in
 #if defined(__AVX512F__)
   const __m256 scale = _mm256_set1_ps(kScale);
   const __m256 bounds = _mm256_set1_ps(bound);
+  for (; i + 16 <= n; i += 16) {
+    __m512 whole = _mm512_mul_ps(_mm512_loadu_ps(values + i), _mm512_set1_ps(kScale));
+    const __mmask16 good = _mm512_cmp_ps_mask(_mm512_abs_ps(whole), _mm512_set1_ps(bound), _CMP_LE_OQ);
+    if (good != 0xffff) [[unlikely]] {
+      refused += 16 - __builtin_popcount(static_cast<unsigned>(good));
+      whole = _mm512_maskz_mov_ps(good, whole);
+    }
+    constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+    const __m512i low = _mm512_cvt_roundps_epi64(_mm512_castps512_ps256(whole), kNearest);
+    const __m512i high = _mm512_cvt_roundps_epi64(_mm512_extractf32x8_ps(whole, 1), kNearest);
+    _mm512_storeu_si512(sums + i, _mm512_add_epi64(_mm512_loadu_si512(sums + i), low));
+    _mm512_storeu_si512(sums + i + 8, _mm512_add_epi64(_mm512_loadu_si512(sums + i + 8), high));
+  }
   for (; i < n; i += 8) {
     const __mmask8 present =
         n - i >= 8 ? 0xff : static_cast<__mmask8>((1U << static_cast<unsigned>(n - i)) - 1U);

@@ -68,9 +68,13 @@ std::int64_t add_block(const WeightGradient& g, const Piece& piece, std::int64_t
       call.ldb = stride;
       call.depth = depth;
       std::int64_t* sums = g.sums + (piece.expert * g.O + piece.o + m) * g.I + column;
-      // The sums come from memory while the tile is computed: with few rows this is what takes the time.
-      for (std::int64_t r = 0; r < rows; ++r)
-        for (std::int64_t c = 0; c < width; c += 8) __builtin_prefetch(sums + r * g.I + c, 1);
+      // The next tile's sums come from memory while this one is computed: with few rows that is what takes
+      // the time.
+      if (m + kTileRows < piece.out_rows)
+        call.ahead = {sums + kTileRows * g.I, g.I * 8, (width + 7) / 8};
+      else if (panel + 1 < piece.panels.count)
+        call.ahead = {g.sums + (piece.expert * g.O + piece.o) * g.I + piece.i + piece.panels.begin(panel + 1),
+                      g.I * 8, (width + 7) / 8};
       run_tile<Left::columns>(rows, call);
       for (std::int64_t r = 0; r < rows; ++r)
         refused += add_to_grid(sums + r * g.I, values + r * kPanelWidth, width, g.limit);
