@@ -2,6 +2,7 @@
 // keys, for each over the query heads that share it and the blocks of queries that see it, in this order.
 // Weights are computed again from lse; only one block of them exists at a time.
 #include "kernels/cpu/attention_blocks.h"
+#include "kernels/cpu/products/bf16/dispatch.h"
 #include "kernels/cpu/products/widen.h"
 
 namespace switchyard::kernels {
@@ -239,12 +240,16 @@ void backward_f32(Context& context, TensorView dq, TensorView dk, TensorView dv,
 
 }  // namespace
 
-// bf16: over copies in fp32.
+// bf16 at levels that have no unit for it: over copies in fp32.
 template <>
 void Attention<kBackend>::backward(Context& context, TensorView dq, TensorView dk, TensorView dv,
                                    ConstTensorView dy, ConstTensorView q, ConstTensorView k,
                                    ConstTensorView v, ConstTensorView y, ConstTensorView lse, float scale,
                                    std::int64_t window) {
+  const auto on_unit = [&](auto unit) {
+    PairAttention<unit()>::backward(context, dq, dk, dv, dy, q, k, v, y, lse, scale, window);
+  };
+  if (on_bf16_unit(context, q.dtype(), on_unit)) return;
   ArenaScope scratch(context.scratch());
   const TensorView wide_dq = widened_output(context, scratch, dq);
   const TensorView wide_dk = widened_output(context, scratch, dk);

@@ -1,6 +1,7 @@
 // Forward attention on the CPU, fp32. A piece is a tile of queries of one head, walking over blocks of keys.
 #include "kernels/cpu/attention_blocks.h"
 #include "kernels/cpu/attention_softmax.h"
+#include "kernels/cpu/products/bf16/dispatch.h"
 #include "kernels/cpu/products/widen.h"
 
 namespace switchyard::kernels {
@@ -149,10 +150,14 @@ void forward_f32(Context& context, TensorView y, TensorView lse, ConstTensorView
 
 }  // namespace
 
-// bf16: over copies in fp32.
+// bf16 at levels that have no unit for it: over copies in fp32.
 template <>
 void Attention<kBackend>::forward(Context& context, TensorView y, TensorView lse, ConstTensorView q,
                                   ConstTensorView k, ConstTensorView v, float scale, std::int64_t window) {
+  const auto on_unit = [&](auto unit) {
+    PairAttention<unit()>::forward(context, y, lse, q, k, v, scale, window);
+  };
+  if (on_bf16_unit(context, q.dtype(), on_unit)) return;
   ArenaScope scratch(context.scratch());
   const TensorView wide = widened_output(context, scratch, y);
   forward_f32(context, wide, lse, widened(context, scratch, q), widened(context, scratch, k),

@@ -84,6 +84,9 @@ inline void PrintTo(const CpuLevel& level,
   *out << kernels::isa_name(level.isa) << ", " << level.threads << " thread(s)";
 }
 std::vector<CpuLevel> all_cpu_levels();
+/// Those, and the levels that differ in bf16 products and attention only. AMX is among them wherever the code
+/// around its tiles can run: without the processor's tiles, on an emulation.
+std::vector<CpuLevel> all_bf16_levels();
 std::string cpu_level_name(const testing::TestParamInfo<CpuLevel>& info);
 
 }  // namespace switchyard::test
@@ -91,4 +94,7 @@ std::string cpu_level_name(const testing::TestParamInfo<CpuLevel>& info);
 /// Instantiates a CpuOpTest suite for all levels of this machine, with 1 and 2 threads.
 #define SWITCHYARD_ON_ALL_CPU_LEVELS(suite)                                                     \
   INSTANTIATE_TEST_SUITE_P(Cpu, suite, testing::ValuesIn(::switchyard::test::all_cpu_levels()), \
+                           ::switchyard::test::cpu_level_name)
+#define SWITCHYARD_ON_ALL_BF16_LEVELS(suite)                                                     \
+  INSTANTIATE_TEST_SUITE_P(Cpu, suite, testing::ValuesIn(::switchyard::test::all_bf16_levels()), \
                            ::switchyard::test::cpu_level_name)

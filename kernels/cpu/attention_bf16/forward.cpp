@@ -45,6 +45,9 @@ struct ForwardPass {
   PackedKeys packed;
 };
 
+// Rows of sums that a unit may write when it is given one.
+constexpr std::int64_t kRowsOfOne = 16;
+
 // One thread's scratch.
 template <typename Unit>
 struct Scratch {
@@ -58,12 +61,14 @@ struct Scratch {
   Scratch(unsigned char* memory, const ForwardPass& f)
       : scores(reinterpret_cast<float*>(memory)),
         out(scores + Unit::kStripRows * kKeysOfBlock),
-        values(reinterpret_cast<std::uint32_t*>(out + Unit::kStripRows * f.panels.padded_columns())),
+        row(out + Unit::kStripRows * f.panels.padded_columns()),
+        values(reinterpret_cast<std::uint32_t*>(row + kRowsOfOne * f.panels.padded_columns())),
         weights(reinterpret_cast<std::uint16_t*>(values + f.packed.values_words)),
         unit(weights + Unit::kStripRows * kKeysOfBlock) {}
 
   float* scores;           // (kStripRows, kKeysOfBlock)
   float* out;              // (kStripRows, D padded)
+  float* row;              // (kRowsOfOne, D padded)
   std::uint32_t* values;   // a block of values of which a row sees only some
   std::uint16_t* weights;  // (kStripRows, kKeysOfBlock)
   Unit unit;
@@ -100,8 +105,13 @@ void add_seen_values(const ForwardPass& f, Scratch<Unit>& scratch, std::int64_t 
         panel[key / 2 * stride + c] = bits_of(key) | bits_of(key + 1) << 16;
       }
   }
-  add_weighted(scratch.unit, scratch.out + m * f.panels.padded_columns(), scratch.weights + m * kKeysOfBlock,
-               kKeysOfBlock, 1, scratch.values, kKeysOfBlock, kKeysOfBlock, f.panels, true);
+  // In memory of its own: the unit may add to the rows behind it, too.
+  const std::int64_t width = f.panels.padded_columns();
+  float* out = scratch.out + m * width;
+  for (std::int64_t d = 0; d < width; d += Vec::kWidth) Vec::load(out + d).store(scratch.row + d);
+  add_weighted(scratch.unit, scratch.row, scratch.weights + m * kKeysOfBlock, kKeysOfBlock, 1, scratch.values,
+               kKeysOfBlock, kKeysOfBlock, f.panels, true);
+  for (std::int64_t d = 0; d < width; d += Vec::kWidth) Vec::load(scratch.row + d).store(out + d);
 }
 
 // Queries [t, t + rows) of head h of sequence b.

@@ -4,6 +4,7 @@
 // piece: a busy expert is shared by all threads. A piece packs its own panel of the weight into the thread's
 // scratch; with kRowsOfBlock rows per panel that costs a few percent, stays in the thread's cache and needs
 // no second pass over all threads.
+#include "kernels/cpu/products/bf16/dispatch.h"
 #include "kernels/cpu/products/panel.h"
 #include "kernels/cpu/products/segments.h"
 #include "kernels/cpu/products/widen.h"
@@ -102,7 +103,7 @@ RowProduct backward_product(TensorView dx, ConstTensorView dy, ConstTensorView w
       dx.data<float>(), dy.data<float>(), weight.data<float>(), nullptr, dx.dim(1), dy.dim(1), false, start};
 }
 
-// bf16: the products above over copies in fp32.
+// bf16 at levels that have no unit for it: the products above over copies in fp32.
 template <typename Product>
 void over_copies(Context& context, TensorView out, ConstTensorView in, ConstTensorView weight,
                  Product product) {
@@ -117,6 +118,8 @@ void over_copies(Context& context, TensorView out, ConstTensorView in, ConstTens
 template <>
 void Linear<kBackend>::forward(Context& context, TensorView y, ConstTensorView x, ConstTensorView weight,
                                ConstTensorView bias) {
+  const auto on_unit = [&](auto unit) { PairProducts<unit()>::forward(context, y, x, weight, bias, {}); };
+  if (on_bf16_unit(context, x.dtype(), on_unit)) return;
   over_copies(context, y, x, weight, [&](TensorView out, ConstTensorView in, ConstTensorView w) {
     row_product(context, forward_product(out, in, w, bias), Segments(in.dim(0)));
   });
@@ -125,6 +128,10 @@ void Linear<kBackend>::forward(Context& context, TensorView y, ConstTensorView x
 template <>
 void Linear<kBackend>::backward_data(Context& context, TensorView dx, ConstTensorView dy,
                                      ConstTensorView weight, Write write) {
+  const auto on_unit = [&](auto unit) {
+    PairProducts<unit()>::backward_data(context, dx, dy, weight, write, {});
+  };
+  if (on_bf16_unit(context, dy.dtype(), on_unit)) return;
   const Start start = write == Write::add ? Start::output : Start::zero;
   over_copies(context, dx, dy, weight, [&](TensorView out, ConstTensorView in, ConstTensorView w) {
     row_product(context, backward_product(out, in, w, start), Segments(in.dim(0)));
@@ -134,6 +141,8 @@ void Linear<kBackend>::backward_data(Context& context, TensorView dx, ConstTenso
 template <>
 void GroupedLinear<kBackend>::forward(Context& context, TensorView y, ConstTensorView x,
                                       ConstTensorView weight, ConstTensorView segments) {
+  const auto on_unit = [&](auto unit) { PairProducts<unit()>::forward(context, y, x, weight, {}, segments); };
+  if (on_bf16_unit(context, x.dtype(), on_unit)) return;
   over_copies(context, y, x, weight, [&](TensorView out, ConstTensorView in, ConstTensorView w) {
     row_product(context, forward_product(out, in, w, {}), Segments(segments));
   });
@@ -142,6 +151,10 @@ void GroupedLinear<kBackend>::forward(Context& context, TensorView y, ConstTenso
 template <>
 void GroupedLinear<kBackend>::backward_data(Context& context, TensorView dx, ConstTensorView dy,
                                             ConstTensorView weight, ConstTensorView segments) {
+  const auto on_unit = [&](auto unit) {
+    PairProducts<unit()>::backward_data(context, dx, dy, weight, Write::overwrite, segments);
+  };
+  if (on_bf16_unit(context, dy.dtype(), on_unit)) return;
   over_copies(context, dx, dy, weight, [&](TensorView out, ConstTensorView in, ConstTensorView w) {
     row_product(context, backward_product(out, in, w, Start::zero), Segments(segments));
   });

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "kernels/cpu/grid.h"
+#include "kernels/cpu/products/bf16/dispatch.h"
 #include "kernels/cpu/products/panel.h"
 #include "kernels/cpu/products/segments.h"
 #include "kernels/cpu/products/widen.h"
@@ -170,7 +171,7 @@ WeightGradient make_gradient(const GradientSum& dweight, ConstTensorView dy, Con
           x.dim(1)};
 }
 
-// bf16: over copies in fp32.
+// bf16 at levels that have no unit for it: over copies in fp32.
 void add_weight_gradient(Context& context, const GradientSum& dweight, ConstTensorView dy, ConstTensorView x,
                          std::int64_t experts, const Segments& segments) {
   ArenaScope scratch(context.scratch());
@@ -184,6 +185,8 @@ void add_weight_gradient(Context& context, const GradientSum& dweight, ConstTens
 template <>
 void Linear<kBackend>::backward_weight(Context& context, const GradientSum& dweight, ConstTensorView dy,
                                        ConstTensorView x) {
+  const auto on_unit = [&](auto unit) { PairProducts<unit()>::backward_weight(context, dweight, dy, x, {}); };
+  if (on_bf16_unit(context, x.dtype(), on_unit)) return;
   add_weight_gradient(context, dweight, dy, x, 1, Segments(x.dim(0)));
 }
 
@@ -196,6 +199,10 @@ template <>
 void GroupedLinear<kBackend>::backward_weight(Context& context, const GradientSum& dweight,
                                               ConstTensorView dy, ConstTensorView x,
                                               ConstTensorView segments) {
+  const auto on_unit = [&](auto unit) {
+    PairProducts<unit()>::backward_weight(context, dweight, dy, x, segments);
+  };
+  if (on_bf16_unit(context, x.dtype(), on_unit)) return;
   add_weight_gradient(context, dweight, dy, x, dweight.sums.dim(0), Segments(segments));
 }
 

@@ -106,6 +106,8 @@ TEST_P(Bf16ProductsTest, AgreeWithTheReference) {
   compare(13, 130, 1030);
   compare(13, 1030, 50);
   compare(600, 35, 21);
+  compare(33, 20, 2100);  // more than one block of the depth
+  compare(9, 2100, 20);
 }
 
 TEST_P(Bf16ProductsTest, RowsHaveTheSameBitsAloneAndInAnyCompany) {
@@ -197,7 +199,7 @@ TEST_P(Bf16ProductsTest, AttentionToACachedPrefixHasTheBitsOfTraining) {
   }
 }
 
-SWITCHYARD_ON_ALL_CPU_LEVELS(Bf16ProductsTest);
+SWITCHYARD_ON_ALL_BF16_LEVELS(Bf16ProductsTest);
 
 }  // namespace
 }  // namespace switchyard::test
