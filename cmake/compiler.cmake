@@ -21,7 +21,7 @@ add_library(switchyard_compiler INTERFACE)
 target_include_directories(switchyard_compiler INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(switchyard_compiler INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wpedantic
-    -Wno-restrict -ffp-contract=off -fno-math-errno -fstack-protector-strong>)
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> -ffp-contract=off -fno-math-errno -fstack-protector-strong>)
 if(SWITCHYARD_WARNINGS_ARE_ERRORS)
   target_compile_options(switchyard_compiler INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror>)
 endif()

@@ -1,5 +1,5 @@
-// Foreign bytes as the header of a safetensors file and as a config.json. Anything but a DataError, or an answer
-// that breaks its contract, is a finding.
+// Foreign bytes as the header of a safetensors file and as a config.json. Anything but a DataError, or an
+// answer that breaks its contract, is a finding.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -29,7 +29,8 @@ void read_header(const std::string& text) {
   for (const data::SafetensorsEntry& entry : header.entries) {
     require(entry.begin == reached && entry.end >= entry.begin);
     const auto elements = data::element_count(entry.shape);
-    require(elements && *elements * data::safetensors_dtype_bits(entry.dtype) == 8 * (entry.end - entry.begin));
+    require(elements &&
+            *elements * data::safetensors_dtype_bits(entry.dtype) == 8 * (entry.end - entry.begin));
     reached = entry.end;
   }
   require(reached == file_bytes);

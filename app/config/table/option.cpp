@@ -32,6 +32,8 @@ template <typename... Cases>
 struct overloaded : Cases... {
   using Cases::operator()...;
 };
+template <typename... Cases>
+overloaded(Cases...) -> overloaded<Cases...>;  // deduced by itself from clang 17 on
 
 std::string list_text(const std::vector<std::int64_t>& values) {
   return values.size() == 1 ? fmt::format("{}", values[0]) : fmt::format("[{}]", fmt::join(values, ", "));

@@ -30,11 +30,12 @@ void JsonPlace::refuse(std::string_view rule) const {
 
 void JsonPlace::require_keys(std::initializer_list<const char*> known) const {
   if (!value_->is_object()) refuse("must be an object");
-  for (const auto& [key, value] : value_->items()) {
+  for (const auto& item : value_->items()) {
+    const std::string& key = item.key();
     const bool is_known =
         std::any_of(known.begin(), known.end(), [&](const char* name) { return key == name; });
     if (!is_known)
-      JsonPlace(value, path_)
+      JsonPlace(item.value(), path_)
           .refuse(fmt::format("the key {} is not known, and might change ids; known: {}", shown(key),
                               fmt::join(known, ", ")));
   }

@@ -16,6 +16,9 @@ namespace switchyard::data {
 
 namespace {
 
+/// A small file must not ask for large tables: ids stay below the first and the second times the tokens.
+constexpr std::int64_t kGapIds = 1 << 18;
+constexpr std::int64_t kGapIdsPerToken = 16;
 constexpr std::size_t kMaxAddedTokens = 1U << 16;
 constexpr std::size_t kMaxAddedBytes = 1024;  // of one added token
 constexpr std::size_t kMaxStages = 16;
@@ -26,12 +29,22 @@ constexpr const char* kByteLevelPattern =
 /// Characters of a BPE vocabulary: every byte has its token, and pairs of tokens merge into tokens.
 void read_vocabulary(const JsonPlace& vocab, BpeParts& parts) {
   if (!vocab.value().is_object() || vocab.size() == 0) vocab.refuse("must be an object of tokens and ids");
-  for (const auto& [spelling, id] : vocab.value().items()) {
-    const JsonPlace place(id, fmt::format("{}[{}]", vocab.path(), nlohmann::json(spelling).dump()));
-    const auto index = static_cast<std::size_t>(place.integer_below(kMaxTokenId));
-    if (spelling.empty()) place.refuse("a token must not be empty");
+  const std::int64_t id_limit =
+      std::min(kMaxTokenId, kGapIds + kGapIdsPerToken * static_cast<std::int64_t>(vocab.size()));
+  for (const auto& item : vocab.value().items()) {
+    const std::string& spelling = item.key();
+    const nlohmann::json& id = item.value();
+    // Made where there is something to refuse: paths of a hundred thousand tokens cost more than the rest.
+    const auto place = [&] {
+      return JsonPlace(id, fmt::format("{}[{}]", vocab.path(), nlohmann::json(spelling).dump()));
+    };
+    const bool is_id =
+        id.is_number_unsigned() && id.get<std::uint64_t>() < static_cast<std::uint64_t>(id_limit);
+    const auto index =
+        static_cast<std::size_t>(is_id ? id.get<std::int64_t>() : place().integer_below(id_limit));
+    if (spelling.empty()) place().refuse("a token must not be empty");
     if (index >= parts.spellings.size()) parts.spellings.resize(index + 1);
-    if (!parts.spellings[index].empty()) place.refuse("every token must have an id of its own");
+    if (!parts.spellings[index].empty()) place().refuse("every token must have an id of its own");
     parts.spellings[index] = spelling;
   }
   for (std::size_t byte = 0; byte < 256; ++byte) {

@@ -16,7 +16,8 @@ namespace switchyard::data {
 
 inline constexpr std::uint64_t kMaxTokenizerJsonBytes = 64U << 20;
 inline constexpr int kMaxTokenizerJsonDepth = 16;
-/// Ids lie below this, so that tables by id stay small.
+/// Ids lie below this, and below 2^18 and sixteen times the tokens of the vocabulary, so that tables by id
+/// stay small.
 inline constexpr std::int64_t kMaxTokenId = 1 << 23;
 
 struct BpeParts {

@@ -33,14 +33,16 @@ std::optional<SlowRank> SlowFinder::look(const Board& board) {
   next_ = std::max(next_, newest - kept + 2);
   std::vector<double> seconds(totals_.size());
   for (; next_ <= newest; ++next_) {
+    bool is_whole = true;
     for (std::size_t rank = 0; rank < totals_.size(); ++rank) {
       const StepTime& time =
           board.status(static_cast<std::int64_t>(rank)).steps[static_cast<std::size_t>(next_ % kept)];
       const std::int64_t step = time.step.load(std::memory_order_acquire);
       if (step < next_) return std::nullopt;  // not there yet
-      if (step > next_) break;
+      is_whole = is_whole && step == next_;   // a rank ahead may have overwritten its entry
       seconds[rank] = static_cast<double>(time.busy_ns.load(std::memory_order_relaxed)) * 1e-9;
     }
+    if (!is_whole) continue;
     if (auto slow = add(next_, seconds)) {
       ++next_;
       return slow;

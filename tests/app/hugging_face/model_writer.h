@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "app/hugging_face/family/family.h"
+#include "data/io/real_io.h"
 
 namespace switchyard::test {
 
@@ -35,6 +36,13 @@ struct ModelWriter {
 
   /// One file, or `files` of them with an index.
   void write(const std::filesystem::path& folder, int files = 1) const;
+};
+
+/// For hundreds of imports in a test that is not about power losses: nothing waits for the disk.
+class UnsyncedIo : public data::RealIo {
+ public:
+  void sync_file(const data::OpenFile&) override {}
+  void sync_folder(const std::filesystem::path&) override {}
 };
 
 /// One file in safetensors layout.

@@ -2,9 +2,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
+#include <csignal>
+#include <functional>
 #include <thread>
 
 #include "parallel/watchdog/judge/process.h"
@@ -75,6 +80,109 @@ TEST(SharedEvent, IsNeverReadTorn) {
   }
   stop = true;
   writer.join();
+}
+
+// Two mappings of one event that lies across a page's end. Whoever touches its second half through the first
+// mapping is stopped there, between two words, while the other side acts through the second.
+class StoppedBetweenWords {
+ public:
+  explicit StoppedBetweenWords(std::function<void(SharedEvent&)> meanwhile)
+      : meanwhile_(std::move(meanwhile)) {
+    const int memory = ::memfd_create("event", MFD_CLOEXEC);
+    EXPECT_EQ(::ftruncate(memory, 2 * kPage), 0);
+    for (char*& view : views_)
+      view = static_cast<char*>(::mmap(nullptr, 2 * kPage, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0));
+    ::close(memory);
+    inside() = new (views_[0] + kOffset) SharedEvent;
+    current_ = this;
+    struct sigaction action {};
+    action.sa_handler = [](int) { current_->fault(); };
+    ::sigaction(SIGSEGV, &action, &before_);
+  }
+  ~StoppedBetweenWords() {
+    ::sigaction(SIGSEGV, &before_, nullptr);
+    for (char* view : views_) ::munmap(view, 2 * kPage);
+  }
+  StoppedBetweenWords(const StoppedBetweenWords&) = delete;
+  StoppedBetweenWords& operator=(const StoppedBetweenWords&) = delete;
+
+  SharedEvent*& inside() { return event_; }
+  SharedEvent& outside() { return *reinterpret_cast<SharedEvent*>(views_[1] + kOffset); }
+  /// The next touch of the second half through inside() stops.
+  void arm() { ::mprotect(views_[0] + kPage, kPage, PROT_NONE); }
+  bool has_stopped() const { return has_stopped_; }
+
+ private:
+  static constexpr std::size_t kPage = 4096, kOffset = kPage - sizeof(SharedEvent) / 2;
+  void fault() {
+    ::mprotect(views_[0] + kPage, kPage, PROT_READ | PROT_WRITE);
+    has_stopped_ = true;
+    meanwhile_(outside());
+  }
+  static inline StoppedBetweenWords* current_ = nullptr;
+  std::function<void(SharedEvent&)> meanwhile_;
+  std::array<char*, 2> views_{};
+  SharedEvent* event_ = nullptr;
+  struct sigaction before_ {};
+  bool has_stopped_ = false;
+};
+
+Event numbered(std::int64_t number) {
+  Event event;
+  event.sequence = event.call = event.bytes = event.time_ns = event.place.step = number;
+  return event;
+}
+
+TEST(SharedEvent, AReaderThatIsOvertakenKnowsIt) {
+  StoppedBetweenWords memory([](SharedEvent& event) { event.write(numbered(2)); });
+  memory.inside()->write(numbered(1));
+  memory.arm();
+  Event read;
+  EXPECT_FALSE(memory.inside()->read(read)) << "half of it is of event 1, half of event 2";
+  EXPECT_TRUE(memory.has_stopped());
+  ASSERT_TRUE(memory.inside()->read(read));
+  EXPECT_EQ(read.bytes, 2);
+}
+
+TEST(SharedEvent, AnEventThatIsBeingWrittenIsNotRead) {
+  bool is_read = true;
+  StoppedBetweenWords memory([&](SharedEvent& event) {
+    Event read;
+    is_read = event.read(read);
+  });
+  memory.inside()->write(numbered(1));
+  memory.arm();
+  memory.inside()->write(numbered(2));
+  EXPECT_TRUE(memory.has_stopped());
+  EXPECT_FALSE(is_read) << "half of it is of event 1, half of event 2";
+}
+
+TEST(Board, AdoptsNoMemoryThatIsTooSmallOrClaimsTooMuch) {
+  std::string name;
+  const auto adopts = [](const Board& board) { return Board::adopt(::dup(board.descriptor())) != nullptr; };
+  const auto board = Board::make(3, 2, name);
+  Board::unlink(name);
+  EXPECT_TRUE(adopts(*board));
+  for (const auto& [ranks, rings] : {std::pair<std::int64_t, std::int64_t>{4, 2},
+                                    {3, 3},
+                                    {0, 0},
+                                    {-1, 0},
+                                    {3, -1},
+                                    {1 << 30, 1},
+                                    {3, 4},
+                                    {1LL << 62, 0}}) {
+    board->header().ranks = ranks;
+    board->header().rings = rings;
+    EXPECT_FALSE(adopts(*board)) << ranks << " ranks, " << rings << " rings";
+  }
+  board->header().ranks = 3;
+  board->header().rings = 2;
+  struct stat status {};
+  ASSERT_EQ(::fstat(board->descriptor(), &status), 0);
+  ASSERT_EQ(::ftruncate(board->descriptor(), status.st_size - 1), 0);
+  EXPECT_FALSE(adopts(*board)) << "one byte short";
+  ASSERT_EQ(::ftruncate(board->descriptor(), 0), 0);
+  EXPECT_FALSE(adopts(*board)) << "empty";
 }
 
 TEST(Board, IsSharedByName) {

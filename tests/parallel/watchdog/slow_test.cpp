@@ -92,5 +92,34 @@ TEST(SlowFinder, ReadsTheBoardInOrderAndSkipsWhatIsGone) {
   EXPECT_DOUBLE_EQ(slow->ratio, 2);
 }
 
+// A rank that has gone round its entries has no times of the steps that it overwrote: they speak for nobody.
+TEST(SlowFinder, LeavesOutStepsThatOneRankHasOverwritten) {
+  std::string name;
+  const auto board = Board::make(2, 2, name);
+  Board::unlink(name);
+  const auto publish = [&](std::int64_t rank, std::int64_t step, std::int64_t busy_ns) {
+    StepTime& time = board->status(rank).steps[static_cast<std::size_t>(step) % RankStatus::kStepTimes];
+    time.busy_ns.store(busy_ns);
+    time.step.store(step);
+  };
+  constexpr std::int64_t kSecond = 1'000'000'000;
+  for (std::int64_t step = 1; step <= 12; ++step) publish(0, step, 3 * kSecond);
+  const std::int64_t kept = RankStatus::kStepTimes;
+  for (std::int64_t step = 9; step <= 12; ++step) publish(1, step, 3 * kSecond);
+  for (std::int64_t step = 1; step <= 8; ++step)
+    publish(1, step + kept, 9 * kSecond);  // in the places of 1 to 8
+  SlowFinder finder(2, kRatio, 1);
+  EXPECT_FALSE(finder.look(*board)) << "equals";
+  // What follows is judged: the steps left out have not been waited for.
+  for (std::int64_t step = 13; step <= 16; ++step) {
+    publish(0, step, 3 * kSecond);
+    publish(1, step, 9 * kSecond);
+  }
+  const auto slow = finder.look(*board);
+  ASSERT_TRUE(slow);
+  EXPECT_EQ(slow->rank, 1);
+  EXPECT_EQ(slow->first_step, 13);
+}
+
 }  // namespace
 }  // namespace switchyard::parallel
