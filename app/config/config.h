@@ -13,7 +13,6 @@ namespace switchyard::app {
 
 enum class DeviceChoice : std::uint8_t { automatic, cpu, cuda };
 enum class Reproducibility : std::uint8_t { layout };
-enum class Precision : std::uint8_t { fp32, bf16 };
 /// What the backward pass computes again instead of keeping: nothing, or every block's inside.
 enum class Recompute : std::uint8_t { none, block };
 
@@ -39,7 +38,6 @@ struct TrainConfig {
   std::int64_t steps = 1000;  ///< optimizer updates
   std::int64_t global_batch = 32;  ///< sequences per step over all ranks
   std::int64_t micro_batch = 4;    ///< B, sequences per unit; divides global_batch
-  Precision precision = Precision::fp32;
   Recompute recompute = Recompute::none;
   std::int64_t evaluate_every = 100;   ///< steps; 0 = never
   std::int64_t evaluate_batches = 16;  ///< micro-batches of held-out text per evaluation
@@ -52,9 +50,9 @@ struct ParallelConfig {
 };
 
 struct CheckpointConfig {
-  std::int64_t every = 0;       ///< steps; 0 = only at the end and on signals
-  /// Mean time between failures of the whole job: the interval follows from it and the measured cost of a save; 0 =
-  /// `every` says
+  std::int64_t every = 0;  ///< steps; 0 = only at the end and on signals
+  /// Mean time between failures of the whole job: the interval follows from it and the measured cost of a
+  /// save; 0 = `every` says
   std::int64_t failure_interval_seconds = 0;
   std::int64_t keep = 3;        ///< newest checkpoints kept
   std::int64_t keep_every = 0;  ///< checkpoints of each n-th step are never deleted; 0 = none

@@ -40,7 +40,6 @@ class Rules {
     schedule();
     checkpoints();
     rollbacks();
-    precision_of_this_version();
     return std::move(mistakes_);
   }
 
@@ -290,12 +289,6 @@ class Rules {
         {"guard.rollback_steps", "checkpoint.keep", "checkpoint.every"},
         "must be at most (checkpoint.keep - 1) * checkpoint.every, or no checkpoint is kept so far back",
         fmt::format("{} steps, keep {}, every {}", guard.rollback_steps, checkpoint.keep, checkpoint.every));
-  }
-
-  /// The only place that knows of formats the training loop cannot do yet.
-  void precision_of_this_version() {
-    require(config_.train.precision == Precision::fp32, {"train.precision"},
-            "must be fp32 in this version; bf16 is not built yet", "bf16");
   }
 
   const Config& config_;

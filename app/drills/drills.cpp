@@ -25,14 +25,21 @@ std::int64_t chosen_element(const kernels::Place& place, std::int64_t elements) 
 }
 
 void spoil(TensorView values, std::int64_t element) {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
   if (values.dtype() == DType::f64)
-    values.data<double>()[element] = std::numeric_limits<double>::quiet_NaN();
+    values.data<double>()[element] = static_cast<double>(kNan);
+  else if (values.dtype() == DType::bf16)
+    values.data<BFloat16>()[element] = BFloat16(kNan);
   else
-    values.data<float>()[element] = std::numeric_limits<float>::quiet_NaN();
+    values.data<float>()[element] = kNan;
 }
 
 void flip_bit(TensorView values, std::int64_t element) {
   constexpr std::uint32_t kBit = 1U << 20;  // of the mantissa: the value stays plausible
+  if (values.dtype() == DType::bf16) {
+    values.data<BFloat16>()[element].bits ^= kBit >> 16;
+    return;
+  }
   float& value = values.data<float>()[element];
   value = std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) ^ kBit);
 }

@@ -55,13 +55,13 @@ std::vector<Digest> gather(parallel::Communicator& group, const std::vector<Dige
 
 void Parity::remember() {
   remembered_.clear();
-  for (const moe::StateSlice& slice : optimizer_.needed_state())
+  for (const moe::StateSlice& slice : optimizer_.resting_state())
     remembered_.push_back(digest_of_slice(slice));
 }
 
 std::string Parity::changed_here() const {
   if (remembered_.empty()) return {};
-  const std::vector<moe::StateSlice> slices = optimizer_.needed_state();
+  const std::vector<moe::StateSlice> slices = optimizer_.resting_state();
   for (std::size_t i = 0; i < slices.size(); ++i)
     if (digest_of_slice(slices[i]) != remembered_[i])
       return fmt::format("elements [{}, {}) of {} changed in its memory while nothing wrote them",
@@ -71,14 +71,13 @@ std::string Parity::changed_here() const {
 
 std::string Parity::odd_here(moe::ParameterGroup& group) const {
   parallel::Communicator& ranks = group.ranks();
-  const auto* weights = group.weights().data<float>();
   std::vector<Digest> own;
   std::vector<std::pair<parallel::ShardPiece, int>> pieces;  // with their owner
   for (int owner = 0; owner < ranks.size(); ++owner)
     for (const parallel::ShardPiece& piece : group.layout().pieces(owner)) {
       pieces.emplace_back(piece, owner);
-      own.push_back(data::digest_of(weights + piece.flat_begin,
-                                    static_cast<std::size_t>(piece.elements()) * sizeof(float)));
+      const TensorView weight = group.weight(piece);
+      own.push_back(data::digest_of(weight.raw(), weight.bytes()));
     }
   const auto size = static_cast<std::size_t>(ranks.size());
   const std::vector<Digest> all = gather(ranks, own);

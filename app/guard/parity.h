@@ -39,7 +39,7 @@ class Parity {
   parallel::Communicator& world_;
   moe::Model& model_;
   moe::Optimizer& optimizer_;
-  std::vector<data::Digest> remembered_;  // of needed_state(); empty: nothing is remembered
+  std::vector<data::Digest> remembered_;  // of resting_state(); empty: nothing is remembered
 };
 
 }  // namespace switchyard::app

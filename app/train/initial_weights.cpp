@@ -58,6 +58,7 @@ void load_initial_weights(Session& session, data::Io& io, const RunState& state)
   const data::Manifest manifest = data::read_manifest(io, checkpoint);
   check_tokenizer(manifest, state, checkpoint.string());
   load_slices(io, checkpoint, moe::model_state(session.model()));
+  session.model().use_state(session.context());
   if (session.world().rank() != 0) return;
   spdlog::info("weights from {}", checkpoint.string());
   log_differences(config_from_manifest(manifest, checkpoint.string()), session.config());

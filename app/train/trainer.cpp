@@ -101,6 +101,7 @@ void Trainer::load(const std::filesystem::path& checkpoint) {
   state_ = from_manifest(data::read_manifest(io_, checkpoint));
   check_can_resume(state_, session_.config(), session_.data_digest());
   load_slices(io_, checkpoint, session_.optimizer().needed_state());
+  session_.model().use_state(session_.context());
   session_.optimizer().set_updates(state_.updates);
   guard_.restore(state_);
 }

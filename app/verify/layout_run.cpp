@@ -76,6 +76,7 @@ class SmallRun {
 
   void resume(const GlobalTensors& state, std::int64_t step) {
     scatter(state, optimizer_.needed_state());
+    model_.use_state(context_);
     optimizer_.set_updates(step);
   }
 

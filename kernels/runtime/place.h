@@ -55,7 +55,7 @@ enum class Site : std::uint8_t {
   router_gradient,     ///< of the router's logits
   attention_gradient,  ///< of a block's input
   embedding_gradient,  ///< of the rows after the embedding
-  weights,             ///< all of a group, after the update
+  weights,             ///< of each parameter, after the update
   moments,             ///< this rank's shard of the first or second, after the update
 };
 inline constexpr int kSites = 14;
@@ -66,7 +66,7 @@ std::optional<Site> site_named(std::string_view name);
 class Probe {
  public:
   virtual ~Probe() = default;
-  /// `values` is f32, or f64 for the loss; it may have no elements.
+  /// `values` is f32 or bf16, or f64 for the loss; it may have no elements.
   virtual void computed(Site site, const Place& place, TensorView values) = 0;
 };
 

@@ -1,6 +1,8 @@
 #include "moe/broken/broken_rules.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstring>
 #include <vector>
 
 #include "kernels/ops/elementwise.h"
@@ -14,10 +16,12 @@ namespace {
 TensorView columns(kernels::ArenaScope& scratch, ConstTensorView matrix, std::int64_t begin,
                    std::int64_t end) {
   const std::int64_t width = matrix.dim(matrix.shape().ndim() - 1), rows = matrix.elements() / width;
-  const TensorView out = scratch.tensor(DType::f32, {rows, end - begin});
+  const TensorView out = scratch.tensor(matrix.dtype(), {rows, end - begin});
+  const auto size = static_cast<std::int64_t>(dtype_size(matrix.dtype()));
   for (std::int64_t row = 0; row < rows; ++row)
-    std::copy_n(matrix.data<float>() + row * width + begin, end - begin,
-                out.data<float>() + row * (end - begin));
+    std::memcpy(static_cast<std::byte*>(out.raw()) + row * (end - begin) * size,
+                static_cast<const std::byte*>(matrix.raw()) + (row * width + begin) * size,
+                static_cast<std::size_t>((end - begin) * size));
   return out;
 }
 
@@ -30,7 +34,7 @@ void split_forward(kernels::Context& context, TensorView y, ConstTensorView x, C
   if (x.dim(0) <= kFewRows) return kernels::grouped_linear_forward(context, y, x, weight, segments);
   kernels::Arena arena;
   kernels::ArenaScope scratch(arena);
-  const TensorView second = scratch.tensor(DType::f32, y.shape());
+  const TensorView second = scratch.tensor(y.dtype(), y.shape());
   kernels::grouped_linear_forward(context, y, columns(scratch, x, 0, half),
                                   columns(scratch, weight, 0, half).reshaped({E, O, half}), segments);
   kernels::grouped_linear_forward(context, second, columns(scratch, x, half, I),

@@ -9,9 +9,9 @@ Generator::Generator(Model& model, std::int64_t capacity)
   const ModelConfig& config = model.config();
   const Shape shape = {capacity, config.kv_heads * head_width(config)};
   for (std::int64_t l = 0; l < config.layers; ++l) {
-    memory_.emplace_back(DType::f32, shape);
+    memory_.emplace_back(config.activation, shape);
     const TensorView k = memory_.back();
-    memory_.emplace_back(DType::f32, shape);
+    memory_.emplace_back(config.activation, shape);
     cache_.push_back({k, memory_.back(), 0});
   }
 }

@@ -36,9 +36,9 @@ ProjectionSaved project(LayerContext& layer, ConstTensorView normed, const Param
   const Shape shape = {normed.dim(0), weight.weight.dim(0)};
   const auto limit = static_cast<float>(layer.config.clip_qkv);
   ProjectionSaved saved;
-  saved.out = layer.activations.tensor(DType::f32, shape);
-  if (norm != nullptr) saved.raw = layer.activations.tensor(DType::f32, shape);
-  if (limit > 0) saved.unclipped = layer.activations.tensor(DType::f32, shape);
+  saved.out = layer.activations.tensor(layer.A(), shape);
+  if (norm != nullptr) saved.raw = layer.activations.tensor(layer.A(), shape);
+  if (limit > 0) saved.unclipped = layer.activations.tensor(layer.A(), shape);
   const TensorView unclipped = limit > 0 ? saved.unclipped : saved.out;
   const TensorView product = norm != nullptr ? saved.raw : unclipped;
   kernels::linear_forward(layer.kernels, product, normed, weight.weight, bias_of(bias));
@@ -88,7 +88,7 @@ void attention_forward(LayerContext& layer, const AttentionParameters& parameter
   const std::int64_t H = layer.config.heads, G = layer.config.kv_heads;
   kernels::Arena& arena = layer.activations;
 
-  saved.normed = arena.tensor(DType::f32, {N, C});
+  saved.normed = arena.tensor(layer.A(), {N, C});
   saved.rstd = arena.tensor(DType::f32, {N});
   kernels::rms_norm_forward(layer.kernels, saved.normed, saved.rstd, x, parameters.norm->weight,
                             static_cast<float>(layer.config.norm_epsilon));
@@ -110,7 +110,7 @@ void attention_forward(LayerContext& layer, const AttentionParameters& parameter
     keys = cache->k.rows(0, S);
     values = cache->v.rows(0, S);
   }
-  saved.mixed = arena.tensor(DType::f32, {N, H * D});
+  saved.mixed = arena.tensor(layer.A(), {N, H * D});
   saved.lse = arena.tensor(DType::f32, {B, H, T});
   kernels::attention_forward(layer.kernels, saved.mixed.reshaped({B, T, H, D}), saved.lse,
                              saved.q.out.reshaped({B, T, H, D}), keys.reshaped({B, S, G, D}),
@@ -127,15 +127,15 @@ void attention_backward(LayerContext& layer, const AttentionParameters& paramete
   const std::int64_t H = layer.config.heads, G = layer.config.kv_heads;
   ArenaScope scratch(layer.activations);
 
-  const TensorView dmixed = scratch.tensor(DType::f32, {N, H * D});
+  const TensorView dmixed = scratch.tensor(layer.A(), {N, H * D});
   kernels::linear_backward_data(layer.kernels, dmixed, dy, parameters.output->weight, Write::overwrite);
   kernels::linear_backward_weight(layer.kernels, parameters.output->gradient, dy, saved.mixed);
   if (parameters.output_bias != nullptr)
     kernels::linear_backward_bias(layer.kernels, parameters.output_bias->gradient, dy);
 
-  const TensorView dq = scratch.tensor(DType::f32, {N, H * D});
-  const TensorView dk = scratch.tensor(DType::f32, {N, G * D});
-  const TensorView dv = scratch.tensor(DType::f32, {N, G * D});
+  const TensorView dq = scratch.tensor(layer.A(), {N, H * D});
+  const TensorView dk = scratch.tensor(layer.A(), {N, G * D});
+  const TensorView dv = scratch.tensor(layer.A(), {N, G * D});
   kernels::attention_backward(layer.kernels, dq.reshaped({B, T, H, D}), dk.reshaped({B, T, G, D}),
                               dv.reshaped({B, T, G, D}), dmixed.reshaped({B, T, H, D}),
                               saved.q.out.reshaped({B, T, H, D}), saved.k.out.reshaped({B, T, G, D}),
@@ -144,7 +144,7 @@ void attention_backward(LayerContext& layer, const AttentionParameters& paramete
   kernels::rope_backward(layer.kernels, dq.reshaped({B, T, H, D}), layer.rope_cosine, layer.rope_sine, 0);
   kernels::rope_backward(layer.kernels, dk.reshaped({B, T, G, D}), layer.rope_cosine, layer.rope_sine, 0);
 
-  const TensorView dnormed = scratch.tensor(DType::f32, {N, C});
+  const TensorView dnormed = scratch.tensor(layer.A(), {N, C});
   project_backward(layer, dnormed, dq, saved.normed, *parameters.q, parameters.q_bias, parameters.q_norm,
                    saved.q, Write::overwrite);
   project_backward(layer, dnormed, dk, saved.normed, *parameters.k, parameters.k_bias, parameters.k_norm,

@@ -10,10 +10,10 @@ namespace {
 void attention_half(LayerContext& layer, const BlockParameters& parameters, ConstTensorView x,
                     BlockSaved& saved, KvCache* cache) {
   const std::int64_t N = layer.unit.N(), C = layer.config.width;
-  saved.middle = layer.activations.tensor(DType::f32, {N, C});
+  saved.middle = layer.activations.tensor(layer.A(), {N, C});
   attention_forward(layer, parameters.attention, saved.middle, x, saved.attention, cache);
   layer.kernels.place().computed(kernels::Site::attention, saved.middle);
-  saved.normed = layer.activations.tensor(DType::f32, {N, C});
+  saved.normed = layer.activations.tensor(layer.A(), {N, C});
   saved.rstd = layer.activations.tensor(DType::f32, {N});
   kernels::rms_norm_forward(layer.kernels, saved.normed, saved.rstd, saved.middle,
                             parameters.mlp_norm->weight, static_cast<float>(layer.config.norm_epsilon));
@@ -54,16 +54,16 @@ void block_backward(LayerContext& layer, parallel::RowExchange& exchange, const 
   kernels::ArenaScope scratch(layer.activations);
   if (recompute == Recompute::block) {
     attention_half(layer, parameters, saved.x, saved, nullptr);
-    const TensorView y = layer.activations.tensor(DType::f32, {N, C});
+    const TensorView y = layer.activations.tensor(layer.A(), {N, C});
     mlp_half(layer, exchange, parameters, y, saved);
   }
-  const TensorView dnormed = scratch.tensor(DType::f32, {N, C});
+  const TensorView dnormed = scratch.tensor(layer.A(), {N, C});
   if (parameters.is_moe) {
     moe_backward(layer, exchange, parameters.moe, dnormed, dy, saved.normed, saved.routing, saved.moe);
   } else {
     mlp_backward(layer, parameters.mlp, dnormed, false, dy, saved.normed, saved.mlp);
   }
-  const TensorView dmiddle = scratch.tensor(DType::f32, {N, C});
+  const TensorView dmiddle = scratch.tensor(layer.A(), {N, C});
   kernels::rms_norm_backward(layer.kernels, dmiddle, parameters.mlp_norm->gradient, dnormed, saved.middle,
                              parameters.mlp_norm->weight, saved.rstd, dy);
   layer.kernels.place().computed(kernels::Site::norm_gradient, dmiddle);

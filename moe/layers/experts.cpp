@@ -11,8 +11,9 @@ namespace {
 using parallel::ExchangePlan;
 
 // Memory for the rows of one round, for an exchange that has somewhere else to put them.
-TensorView round_buffer(kernels::Arena& arena, const ExchangePlan& plan, std::int64_t C) {
-  return plan.ranks() == 1 ? TensorView() : arena.tensor(DType::f32, {plan.largest_round(), C});
+TensorView round_buffer(kernels::Arena& arena, const ExchangePlan& plan, ConstTensorView sorted) {
+  return plan.ranks() == 1 ? TensorView()
+                           : arena.tensor(sorted.dtype(), {plan.largest_round(), sorted.dim(1)});
 }
 
 // Rows to the experts and back, with the time they take (waiting for slower ranks included) and the bytes
@@ -39,7 +40,7 @@ struct Hidden {
 Hidden hidden_forward(LayerContext& layer, kernels::Arena& arena, const ExpertParameters& parameters,
                       ConstTensorView rows, ConstTensorView segments) {
   const std::int64_t M = rows.dim(0), F = parameters.down->weight.dim(2);
-  const Hidden result = {arena.tensor(DType::f32, {M, 2 * F}), arena.tensor(DType::f32, {M, F})};
+  const Hidden result = {arena.tensor(layer.A(), {M, 2 * F}), arena.tensor(layer.A(), {M, F})};
   if (layer.kernels.breakage().rule == kernels::BrokenRule::split_reduction) {
     broken::split_forward(layer.kernels, result.gate_up, rows, parameters.gate_up->weight, segments);
   } else {
@@ -61,13 +62,12 @@ void add_weight_gradient(LayerContext& layer, const Parameter& parameter, ConstT
 
 void experts_forward(LayerContext& layer, parallel::RowExchange& exchange, const ExpertParameters& parameters,
                      TensorView returned, TensorView sorted, ConstTensorView count, ExpertsSaved& saved) {
-  const std::int64_t C = sorted.dim(1);
   saved.plan.emplace(exchange.plan(count));
   const ExchangePlan& plan = *saved.plan;
   kernels::Arena& arena = layer.activations;
   const bool keeps = plan.rounds() == 1;
   TensorView buffer;
-  if (keeps) buffer = round_buffer(arena, plan, C);
+  if (keeps) buffer = round_buffer(arena, plan, sorted);
   for (int round = 0; round < plan.rounds(); ++round) {
     // What is kept goes below the scope, everything else above it.
     if (keeps) {
@@ -80,11 +80,11 @@ void experts_forward(LayerContext& layer, parallel::RowExchange& exchange, const
     kernels::ArenaScope scope(arena);
     TensorView hidden = saved.hidden;
     if (!keeps) {
-      const TensorView rows = exchange.received(plan, round, sorted, round_buffer(arena, plan, C));
+      const TensorView rows = exchange.received(plan, round, sorted, round_buffer(arena, plan, sorted));
       dispatch(layer, exchange, plan, round, rows, sorted);
       hidden = hidden_forward(layer, arena, parameters, rows, plan.segments(round)).hidden;
     }
-    const TensorView results = exchange.received(plan, round, returned, round_buffer(arena, plan, C));
+    const TensorView results = exchange.received(plan, round, returned, round_buffer(arena, plan, sorted));
     kernels::grouped_linear_forward(layer.kernels, results, hidden, parameters.down->weight,
                                     plan.segments(round));
     combine(layer, exchange, plan, round, returned, results);
@@ -94,7 +94,7 @@ void experts_forward(LayerContext& layer, parallel::RowExchange& exchange, const
 void experts_backward(LayerContext& layer, parallel::RowExchange& exchange,
                       const ExpertParameters& parameters, TensorView dsorted, TensorView dreturned,
                       TensorView sorted, const ExpertsSaved& saved) {
-  const std::int64_t C = sorted.dim(1), F = parameters.down->weight.dim(2);
+  const std::int64_t F = parameters.down->weight.dim(2);
   const ExchangePlan& plan = *saved.plan;
   kernels::Arena& arena = layer.activations;
   for (int round = 0; round < plan.rounds(); ++round) {
@@ -103,21 +103,21 @@ void experts_backward(LayerContext& layer, parallel::RowExchange& exchange,
     TensorView rows = saved.rows;
     Hidden kept = {saved.gate_up, saved.hidden};
     if (plan.rounds() > 1) {
-      rows = exchange.received(plan, round, sorted, round_buffer(arena, plan, C));
+      rows = exchange.received(plan, round, sorted, round_buffer(arena, plan, sorted));
       dispatch(layer, exchange, plan, round, rows, sorted);
       kept = hidden_forward(layer, arena, parameters, rows, segments);
     }
     const std::int64_t M = rows.dim(0);
-    const TensorView dresults = exchange.received(plan, round, dreturned, round_buffer(arena, plan, C));
+    const TensorView dresults = exchange.received(plan, round, dreturned, round_buffer(arena, plan, sorted));
     dispatch(layer, exchange, plan, round, dresults, dreturned);
     add_weight_gradient(layer, *parameters.down, dresults, kept.hidden, segments);
-    const TensorView dhidden = arena.tensor(DType::f32, {M, F});
-    const TensorView dgate_up = arena.tensor(DType::f32, {M, 2 * F});
+    const TensorView dhidden = arena.tensor(layer.A(), {M, F});
+    const TensorView dgate_up = arena.tensor(layer.A(), {M, 2 * F});
     kernels::grouped_linear_backward_data(layer.kernels, dhidden, dresults, parameters.down->weight,
                                           segments);
     kernels::swiglu_backward(layer.kernels, dgate_up, dhidden, kept.gate_up);
     add_weight_gradient(layer, *parameters.gate_up, dgate_up, rows, segments);
-    const TensorView drows = exchange.received(plan, round, dsorted, round_buffer(arena, plan, C));
+    const TensorView drows = exchange.received(plan, round, dsorted, round_buffer(arena, plan, sorted));
     kernels::grouped_linear_backward_data(layer.kernels, drows, dgate_up, parameters.gate_up->weight,
                                           segments);
     combine(layer, exchange, plan, round, dsorted, drows);

@@ -33,11 +33,12 @@ double chunked_loss(LayerContext& layer, const HeadParameters& parameters, Const
     kernels::cross_entropy_forward(layer.kernels, loss, lse, logits, targets.rows(begin, rows));
     for (std::int64_t n = 0; n < rows; ++n) total += static_cast<double>(loss.data<float>()[n]);
     if (!dnormed.present()) continue;
-    kernels::cross_entropy_backward(layer.kernels, logits, logits, targets.rows(begin, rows), lse,
+    const TensorView dlogits = layer.A() == DType::f32 ? logits : scratch.tensor(layer.A(), {rows, V});
+    kernels::cross_entropy_backward(layer.kernels, dlogits, logits, targets.rows(begin, rows), lse,
                                     static_cast<float>(1.0 / static_cast<double>(N)));
-    kernels::linear_backward_data(layer.kernels, dnormed.rows(begin, rows), logits, parameters.head->weight,
+    kernels::linear_backward_data(layer.kernels, dnormed.rows(begin, rows), dlogits, parameters.head->weight,
                                   kernels::Write::overwrite);
-    kernels::linear_backward_weight(layer.kernels, parameters.head->gradient, logits,
+    kernels::linear_backward_weight(layer.kernels, parameters.head->gradient, dlogits,
                                     normed.rows(begin, rows));
   }
   return total / static_cast<double>(N);
@@ -48,7 +49,7 @@ double chunked_loss(LayerContext& layer, const HeadParameters& parameters, Const
 double head_loss(LayerContext& layer, const HeadParameters& parameters, ConstTensorView x,
                  ConstTensorView targets) {
   kernels::ArenaScope scratch(layer.activations);
-  const TensorView normed = scratch.tensor(DType::f32, x.shape());
+  const TensorView normed = scratch.tensor(layer.A(), x.shape());
   const TensorView rstd = scratch.tensor(DType::f32, {x.dim(0)});
   kernels::rms_norm_forward(layer.kernels, normed, rstd, x, parameters.norm->weight, epsilon(layer));
   return chunked_loss(layer, parameters, normed, targets, {});
@@ -57,8 +58,8 @@ double head_loss(LayerContext& layer, const HeadParameters& parameters, ConstTen
 double head_loss_and_gradient(LayerContext& layer, const HeadParameters& parameters, TensorView dx,
                               ConstTensorView x, ConstTensorView targets) {
   kernels::ArenaScope scratch(layer.activations);
-  const TensorView normed = scratch.tensor(DType::f32, x.shape());
-  const TensorView dnormed = scratch.tensor(DType::f32, x.shape());
+  const TensorView normed = scratch.tensor(layer.A(), x.shape());
+  const TensorView dnormed = scratch.tensor(layer.A(), x.shape());
   const TensorView rstd = scratch.tensor(DType::f32, {x.dim(0)});
   kernels::rms_norm_forward(layer.kernels, normed, rstd, x, parameters.norm->weight, epsilon(layer));
   const double loss = chunked_loss(layer, parameters, normed, targets, dnormed);
@@ -70,7 +71,7 @@ double head_loss_and_gradient(LayerContext& layer, const HeadParameters& paramet
 void head_logits(LayerContext& layer, const HeadParameters& parameters, TensorView logits,
                  ConstTensorView x) {
   kernels::ArenaScope scratch(layer.activations);
-  const TensorView normed = scratch.tensor(DType::f32, x.shape());
+  const TensorView normed = scratch.tensor(layer.A(), x.shape());
   const TensorView rstd = scratch.tensor(DType::f32, {x.dim(0)});
   kernels::rms_norm_forward(layer.kernels, normed, rstd, x, parameters.norm->weight, epsilon(layer));
   kernels::linear_forward(layer.kernels, logits, normed, parameters.head->weight, {});

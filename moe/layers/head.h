@@ -21,7 +21,7 @@ double head_loss(LayerContext& layer, const HeadParameters& parameters, ConstTen
 double head_loss_and_gradient(LayerContext& layer, const HeadParameters& parameters, TensorView dx,
                               ConstTensorView x, ConstTensorView targets);
 
-/// logits (N, V) of x (N, C).
+/// logits (N, V) f32 of x (N, C).
 void head_logits(LayerContext& layer, const HeadParameters& parameters, TensorView logits, ConstTensorView x);
 
 }  // namespace switchyard::moe

@@ -23,6 +23,9 @@ struct LayerContext {
   ConstTensorView rope_cosine;  ///< (T_max, D / 2)
   ConstTensorView rope_sine;
 
+  /// Dtype of rows of activations and of their gradients (kernels/README.md).
+  DType A() const { return config.activation; }
+
   /// The same layer with its activations in another arena.
   LayerContext with_activations(kernels::Arena& arena) const {
     return {kernels, arena, config, unit, rope_cosine, rope_sine};

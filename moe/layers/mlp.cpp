@@ -8,8 +8,8 @@ namespace switchyard::moe {
 void mlp_forward(LayerContext& layer, const MlpParameters& parameters, TensorView y, ConstTensorView x,
                  MlpSaved& saved) {
   const std::int64_t N = x.dim(0), F = parameters.down->weight.dim(1);
-  saved.gate_up = layer.activations.tensor(DType::f32, {N, 2 * F});
-  saved.hidden = layer.activations.tensor(DType::f32, {N, F});
+  saved.gate_up = layer.activations.tensor(layer.A(), {N, 2 * F});
+  saved.hidden = layer.activations.tensor(layer.A(), {N, F});
   kernels::linear_forward(layer.kernels, saved.gate_up, x, parameters.gate_up->weight, {});
   kernels::swiglu_forward(layer.kernels, saved.hidden, saved.gate_up);
   kernels::linear_forward(layer.kernels, y, saved.hidden, parameters.down->weight, {});
@@ -19,8 +19,8 @@ void mlp_backward(LayerContext& layer, const MlpParameters& parameters, TensorVi
                   ConstTensorView dy, ConstTensorView x, const MlpSaved& saved) {
   const std::int64_t N = x.dim(0), F = parameters.down->weight.dim(1);
   kernels::ArenaScope scratch(layer.activations);
-  const TensorView dhidden = scratch.tensor(DType::f32, {N, F});
-  const TensorView dgate_up = scratch.tensor(DType::f32, {N, 2 * F});
+  const TensorView dhidden = scratch.tensor(layer.A(), {N, F});
+  const TensorView dgate_up = scratch.tensor(layer.A(), {N, 2 * F});
   kernels::linear_backward_data(layer.kernels, dhidden, dy, parameters.down->weight,
                                 kernels::Write::overwrite);
   kernels::linear_backward_weight(layer.kernels, parameters.down->gradient, dy, saved.hidden);

@@ -1,8 +1,8 @@
 #include "moe/layers/moe_mlp.h"
 
 #include "kernels/ops/elementwise.h"
-#include "kernels/ops/linear.h"
 #include "kernels/ops/permute.h"
+#include "moe/layers/wide_linear.h"
 
 namespace switchyard::moe {
 
@@ -12,14 +12,14 @@ namespace {
 void shared_forward(LayerContext& layer, const MoeParameters& parameters, TensorView y, ConstTensorView x,
                     ConstTensorView base, MoeSaved& saved) {
   const std::int64_t N = x.dim(0), C = x.dim(1);
-  saved.shared_out = layer.activations.tensor(DType::f32, {N, C});
+  saved.shared_out = layer.activations.tensor(layer.A(), {N, C});
   mlp_forward(layer, parameters.shared, saved.shared_out, x, saved.shared);
   if (parameters.shared_gate == nullptr) {
     kernels::add(layer.kernels, y, base, saved.shared_out);
     return;
   }
   saved.gate = layer.activations.tensor(DType::f32, {N, 1});
-  kernels::linear_forward(layer.kernels, saved.gate, x, parameters.shared_gate->weight, {});
+  wide_linear_forward(layer, saved.gate, x, parameters.shared_gate->weight);
   kernels::row_gate_forward(layer.kernels, y, saved.shared_out, saved.gate);
   kernels::add(layer.kernels, y, base, y);
 }
@@ -33,12 +33,10 @@ void shared_backward(LayerContext& layer, const MoeParameters& parameters, Tenso
     return;
   }
   kernels::ArenaScope scratch(layer.activations);
-  const TensorView dshared = scratch.tensor(DType::f32, {N, C});
+  const TensorView dshared = scratch.tensor(layer.A(), {N, C});
   const TensorView dgate = scratch.tensor(DType::f32, {N, 1});
   kernels::row_gate_backward(layer.kernels, dshared, dgate, dy, saved.shared_out, saved.gate);
-  kernels::linear_backward_data(layer.kernels, dx, dgate, parameters.shared_gate->weight,
-                                kernels::Write::add);
-  kernels::linear_backward_weight(layer.kernels, parameters.shared_gate->gradient, dgate, x);
+  wide_linear_backward(layer, *parameters.shared_gate, dx, dgate, x);
   mlp_backward(layer, parameters.shared, dx, true, dshared, x, saved.shared);
 }
 
@@ -48,8 +46,8 @@ void moe_forward(LayerContext& layer, parallel::RowExchange& exchange, const Moe
                  TensorView y, ConstTensorView x, ConstTensorView base, const Routing& routing,
                  MoeSaved& saved) {
   const std::int64_t C = x.dim(1), K = layer.config.moe.top_k;
-  saved.sorted = layer.activations.tensor(DType::f32, {routing.rows, C});
-  saved.returned = layer.activations.tensor(DType::f32, {routing.rows, C});
+  saved.sorted = layer.activations.tensor(layer.A(), {routing.rows, C});
+  saved.returned = layer.activations.tensor(layer.A(), {routing.rows, C});
   kernels::gather_rows_forward(layer.kernels, saved.sorted, x, routing.slot_of_row, K);
   experts_forward(layer, exchange, parameters.experts, saved.returned, saved.sorted, routing.count,
                   saved.experts);
@@ -67,8 +65,8 @@ void moe_backward(LayerContext& layer, parallel::RowExchange& exchange, const Mo
                   const MoeSaved& saved) {
   const std::int64_t N = x.dim(0), C = x.dim(1), E = layer.config.moe.experts, K = layer.config.moe.top_k;
   kernels::ArenaScope scratch(layer.activations);
-  const TensorView dreturned = scratch.tensor(DType::f32, {routing.rows, C});
-  const TensorView dsorted = scratch.tensor(DType::f32, {routing.rows, C});
+  const TensorView dreturned = scratch.tensor(layer.A(), {routing.rows, C});
+  const TensorView dsorted = scratch.tensor(layer.A(), {routing.rows, C});
   const TensorView dweight = scratch.tensor(DType::f32, {N, K});
   const TensorView dlogits = scratch.tensor(DType::f32, {N, E});
   kernels::combine_rows_backward(layer.kernels, dreturned, dweight, dy, saved.returned, routing.weight,
@@ -79,8 +77,7 @@ void moe_backward(LayerContext& layer, parallel::RowExchange& exchange, const Mo
   if (layer.config.moe.shared_experts > 0) shared_backward(layer, parameters, dx, dy, x, saved);
   route_backward(layer, dlogits, dweight, routing);
   layer.kernels.place().computed(kernels::Site::router_gradient, dlogits);
-  kernels::linear_backward_data(layer.kernels, dx, dlogits, parameters.router->weight, kernels::Write::add);
-  kernels::linear_backward_weight(layer.kernels, parameters.router->gradient, dlogits, x);
+  wide_linear_backward(layer, *parameters.router, dx, dlogits, x);
 }
 
 }  // namespace switchyard::moe

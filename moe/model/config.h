@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/ops/rope_scaling.h"
+#include "kernels/runtime/dtype.h"
 
 namespace switchyard::moe {
 
@@ -51,6 +52,9 @@ struct MoeConfig {
 };
 
 struct ModelConfig {
+  /// A: what activations and the weights of embedding, head and products are stored in, f32 or bf16. Routers,
+  /// gates, norms, biases, statistics, softmax and loss are f32 whatever it is.
+  DType activation = DType::f32;
   std::int64_t vocab_size = 257;  ///< V, set from the data
   std::int64_t layers = 6;        ///< L
   std::int64_t width = 256;       ///< C

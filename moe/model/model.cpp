@@ -33,9 +33,10 @@ Model::Model(kernels::Context& context, const ModelConfig& config, parallel::Mes
     : config_(config),
       decode_config_(config),
       limits_(limits),
-      dense_(parameter_specs(config), false, 0, 1, mesh.data(), gradient_additions(config, limits)),
+      dense_(parameter_specs(config), false, 0, 1, mesh.data(), gradient_additions(config, limits),
+             config.activation),
       experts_(parameter_specs(config), true, mesh.expert_coordinate(), mesh.layout().expert_axis(),
-               mesh.replicas(), gradient_additions(config, limits)),
+               mesh.replicas(), gradient_additions(config, limits), config.activation),
       moe_layers_(moe_layers_of(config)),
       rope_cosine_(DType::f32, {limits.max_positions, head_width(config) / 2}),
       rope_sine_(DType::f32, {limits.max_positions, head_width(config) / 2}) {
@@ -110,9 +111,14 @@ void Model::clear_gradients() {
   experts_.sums().zero();
 }
 
+void Model::use_state(kernels::Context& context) {
+  dense_.round_masters(context);
+  experts_.round_masters(context);
+}
+
 TensorView Model::embed(LayerContext& layer, const UnitInput& input) {
   const std::int64_t N = layer.unit.N();
-  const TensorView x = layer.activations.tensor(DType::f32, {N, config_.width});
+  const TensorView x = layer.activations.tensor(layer.A(), {N, config_.width});
   kernels::embedding_forward(layer.kernels, x, input.tokens.reshaped({N}), embedding_->weight);
   layer.kernels.place().computed(kernels::Site::embedding, x);
   return x;
@@ -122,7 +128,7 @@ TensorView Model::forward_blocks(LayerContext& layer, TensorView x, std::vector<
                                  UnitResult& result, Recompute recompute) {
   for (std::size_t l = 0; l < blocks_.size(); ++l) {
     layer.kernels.place().enter_layer(static_cast<std::int64_t>(l));
-    const TensorView y = layer.activations.tensor(DType::f32, x.shape());
+    const TensorView y = layer.activations.tensor(layer.A(), x.shape());
     RoutingStatistics statistics;
     block_forward(layer, *exchange_, blocks_[l], y, x, saved[l], statistics, recompute);
     if (blocks_[l].is_moe) result.routing.push_back(std::move(statistics));
@@ -156,7 +162,7 @@ UnitResult Model::train_unit(kernels::Context& context, const UnitInput& input, 
   place.enter(kernels::Phase::forward);
   const TensorView x = forward_blocks(layer, embed(layer, input), saved, result, recompute);
   place.enter(kernels::Phase::backward);
-  const TensorView dx = scope.tensor(DType::f32, x.shape());
+  const TensorView dx = scope.tensor(layer.A(), x.shape());
   result.loss = head_loss_and_gradient(layer, head_, dx, x, input.targets.reshaped({layer.unit.N()}));
   place.computed(kernels::Site::loss, result.loss);
   place.computed(kernels::Site::head_gradient, dx);
@@ -187,7 +193,7 @@ void Model::decode(kernels::Context& context, TensorView logits, ConstTensorView
   kernels::ArenaScope scope(activations_);
   TensorView x = embed(layer, {tokens, {}});
   for (std::size_t l = 0; l < blocks_.size(); ++l) {
-    const TensorView y = scope.tensor(DType::f32, x.shape());
+    const TensorView y = scope.tensor(layer.A(), x.shape());
     BlockSaved saved;
     RoutingStatistics statistics;
     block_forward(layer, *exchange_, blocks_[l], y, x, saved, statistics, Recompute::none, &cache[l]);

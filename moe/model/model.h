@@ -57,6 +57,9 @@ class Model {
   /// Layer numbers of the MoE layers, in order.
   const std::vector<std::int64_t>& moe_layers() const { return moe_layers_; }
   void clear_gradients();
+  /// After the memory of model_state() was written: the weights are made of it. Collective over the world in
+  /// bf16; with f32 weights there is nothing to do.
+  void use_state(kernels::Context& context);
   /// Peak of the activation arena so far.
   std::size_t activation_bytes() const { return activations_.peak_bytes(); }
 

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <span>
 
+#include "kernels/ops/elementwise.h"
 #include "kernels/runtime/check.h"
 #include "kernels/runtime/random.h"
 
@@ -49,7 +52,7 @@ void add_moe(std::vector<ParameterSpec>& specs, const ModelConfig& config, std::
   if (config.moe.shared_experts > 0) {
     add_mlp(specs, layer + "moe.shared.", C, shared_width(config, index));
     if (config.moe.shared_expert_gate)
-      specs.push_back({layer + "moe.shared_gate.weight", {1, C}, Role::matrix});
+      specs.push_back({layer + "moe.shared_gate.weight", {1, C}, Role::gate});
   }
 }
 
@@ -74,7 +77,23 @@ std::vector<ParameterSpec> parameter_specs(const ModelConfig& config) {
 }
 
 bool has_weight_decay(Role role) {
-  return role == Role::matrix || role == Role::residual_matrix || role == Role::router || role == Role::head;
+  return role != Role::embedding && role != Role::norm && role != Role::bias;
+}
+
+DType weight_dtype(Role role, DType activation) {
+  switch (role) {
+    case Role::embedding:
+    case Role::head:
+    case Role::matrix:
+    case Role::residual_matrix:
+      return activation;
+    case Role::router:
+    case Role::gate:
+    case Role::norm:
+    case Role::bias:
+      return DType::f32;
+  }
+  return DType::f32;
 }
 
 namespace {
@@ -96,7 +115,7 @@ Shape local_shape(const ParameterSpec& spec, std::int64_t expert_ranks) {
 
 ParameterGroup::ParameterGroup(const std::vector<ParameterSpec>& specs, bool experts,
                                std::int64_t expert_rank, std::int64_t expert_ranks,
-                               parallel::Communicator& ranks, std::int64_t additions)
+                               parallel::Communicator& ranks, std::int64_t additions, DType activation)
     : ranks_(ranks) {
   std::vector<Shape> shapes;
   std::vector<parallel::ShardTensor> tensors;
@@ -110,13 +129,60 @@ ParameterGroup::ParameterGroup(const std::vector<ParameterSpec>& specs, bool exp
     tensors.push_back({elements, experts ? shapes.back()[0] : 1});
   }
   sums_ = std::make_unique<parallel::ExactSums>(ranks, tensors, additions);
-  weights_ = kernels::Tensor(DType::f32, {layout().flat_size()});
+  offsets_ = {0};
   for (std::size_t p = 0; p < parameters_.size(); ++p) {
     const auto tensor = static_cast<std::int64_t>(p);
-    parameters_[p].weight =
-        weights_.view().rows(layout().flat_begin(tensor), shapes[p].elements()).reshaped(shapes[p]);
-    parameters_[p].gradient = sums_->sum(tensor, shapes[p]);
+    const DType dtype = weight_dtype(parameters_[p].spec.role, activation);
+    const std::int64_t padded = layout().flat_begin(tensor + 1) - layout().flat_begin(tensor);
+    offsets_.push_back(offsets_.back() + padded * static_cast<std::int64_t>(dtype_size(dtype)));
+    has_masters_ = has_masters_ || dtype != DType::f32;
   }
+  weights_ = kernels::Tensor(DType::u8, {offsets_.back()});
+  for (std::size_t p = 0; p < parameters_.size(); ++p) {
+    parameters_[p].weight = {weights_.data<std::uint8_t>() + offsets_[p],
+                             weight_dtype(parameters_[p].spec.role, activation), shapes[p]};
+    parameters_[p].gradient = sums_->sum(static_cast<std::int64_t>(p), shapes[p]);
+  }
+  if (has_masters_) masters_ = kernels::Tensor(DType::f32, {layout().shard_size(ranks.rank())});
+}
+
+TensorView ParameterGroup::weight(const parallel::ShardPiece& piece) const {
+  const TensorView& whole = parameters_[static_cast<std::size_t>(piece.tensor)].weight;
+  return whole.reshaped({whole.elements()}).rows(piece.begin, piece.elements());
+}
+
+TensorView ParameterGroup::master(const parallel::ShardPiece& piece) const {
+  if (!has_masters_) return weight(piece);
+  return masters_.view().rows(piece.flat_begin - layout().shard_begin(ranks_.rank()), piece.elements());
+}
+
+// Where an element of the flat space lies in the memory of the weights, in bytes.
+std::int64_t ParameterGroup::weight_offset(std::int64_t flat) const {
+  std::size_t tensor = 0;
+  while (tensor < parameters_.size() && layout().flat_begin(static_cast<std::int64_t>(tensor) + 1) <= flat)
+    ++tensor;
+  if (tensor == parameters_.size()) return offsets_.back();
+  const std::int64_t within = flat - layout().flat_begin(static_cast<std::int64_t>(tensor));
+  return offsets_[tensor] +
+         within * static_cast<std::int64_t>(dtype_size(parameters_[tensor].weight.dtype()));
+}
+
+void ParameterGroup::gather_weights() {
+  const std::span all(static_cast<std::byte*>(weights_.view().raw()), weights_.view().bytes());
+  std::vector<std::int64_t> bytes;
+  for (int rank = 0; rank < layout().ranks(); ++rank)
+    bytes.push_back(weight_offset(layout().shard_end(rank)) - weight_offset(layout().shard_begin(rank)));
+  const int self = ranks_.rank();
+  const auto mine = all.subspan(static_cast<std::size_t>(weight_offset(layout().shard_begin(self))),
+                                static_cast<std::size_t>(bytes[static_cast<std::size_t>(self)]));
+  ranks_.all_gather_v(mine, all, bytes);
+}
+
+void ParameterGroup::round_masters(kernels::Context& context) {
+  if (!has_masters_) return;
+  for (const parallel::ShardPiece& piece : layout().pieces(ranks_.rank()))
+    kernels::convert(context, weight(piece), master(piece));
+  gather_weights();
 }
 
 bool ParameterGroup::holds(const std::string& name) const {
@@ -146,25 +212,56 @@ double initial_deviation(Role role, const ModelConfig& config) {
     return config.init_std / std::sqrt(2.0 * static_cast<double>(config.layers));
   return config.init_std;
 }
+
+// Elements of one parameter from `begin` on, of the local part, as f32.
+class InitialValues {
+ public:
+  InitialValues(const Parameter& parameter, const ModelConfig& config, std::uint64_t seed)
+      : stream_(seed, "initialise " + parameter.spec.name),
+        role_(parameter.spec.role),
+        global_begin_(parameter.global_begin),
+        deviation_(initial_deviation(role_, config)) {}
+
+  void fill(TensorView out, std::int64_t begin) const {
+    if (role_ == Role::norm || role_ == Role::bias)
+      std::fill_n(out.data<float>(), out.elements(), role_ == Role::norm ? 1.0F : 0.0F);
+    else
+      kernels::fill_normal(out, stream_, static_cast<std::uint64_t>(global_begin_ + begin), deviation_);
+  }
+
+ private:
+  kernels::RandomStream stream_;
+  Role role_;
+  std::int64_t global_begin_;
+  double deviation_;
+};
+
+void fill_rounded(TensorView out, const InitialValues& values, std::int64_t begin) {
+  if (out.dtype() == DType::f32) return values.fill(out, begin);
+  std::vector<float> exact(static_cast<std::size_t>(out.elements()));
+  values.fill({exact.data(), DType::f32, {out.elements()}}, begin);
+  std::ranges::transform(exact, out.data<BFloat16>(), [](float value) { return BFloat16(value); });
+}
+
 }  // namespace
 
 void initialize(kernels::Context& context, ParameterGroup& group, const ModelConfig& config,
                 std::uint64_t seed) {
   constexpr std::int64_t kGrain = 1 << 14;
   for (Parameter& parameter : group.parameters()) {
-    const Role role = parameter.spec.role;
-    auto* values = parameter.weight.data<float>();
-    const std::int64_t count = parameter.elements();
-    if (role == Role::norm || role == Role::bias) {
-      std::fill(values, values + count, role == Role::norm ? 1.0F : 0.0F);
-      continue;
-    }
-    const kernels::RandomStream stream(seed, "initialise " + parameter.spec.name);
-    const double deviation = initial_deviation(role, config);
-    const TensorView flat = parameter.weight.reshaped({count});
-    context.threads().run(count, kGrain, [&](std::int64_t begin, std::int64_t end) {
-      kernels::fill_normal(flat.rows(begin, end - begin), stream,
-                           static_cast<std::uint64_t>(parameter.global_begin + begin), deviation);
+    const InitialValues values(parameter, config, seed);
+    const TensorView flat = parameter.weight.reshaped({parameter.elements()});
+    context.threads().run(flat.elements(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+      fill_rounded(flat.rows(begin, end - begin), values, begin);
+    });
+  }
+  if (!group.has_masters()) return;
+  const std::vector<parallel::ShardPiece> pieces = group.layout().pieces(group.ranks().rank());
+  for (const parallel::ShardPiece& piece : pieces) {
+    const InitialValues values(group.parameters()[static_cast<std::size_t>(piece.tensor)], config, seed);
+    const TensorView master = group.master(piece);
+    context.threads().run(master.elements(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+      values.fill(master.rows(begin, end - begin), piece.begin + begin);
     });
   }
 }

@@ -1,8 +1,6 @@
 #include "moe/optim/optimizer.h"
 
 #include <cmath>
-#include <cstddef>
-#include <span>
 
 #include "parallel/sums/agreement.h"
 
@@ -39,23 +37,11 @@ void Optimizer::update(kernels::Context& context, Shard& shard, const kernels::A
     kernels::AdamwScalars own = scalars;
     if (!has_weight_decay(parameter.spec.role)) own.weight_decay = 0;
     const std::int64_t at = piece.flat_begin - shard_begin(shard);
-    kernels::adamw_step(context, shard.group.weights().rows(piece.flat_begin, piece.elements()),
-                        shard.m.view().rows(at, piece.elements()), shard.v.view().rows(at, piece.elements()),
-                        {}, shard.group.sums().own(piece), own);
+    const TensorView weight = shard.group.has_masters() ? shard.group.weight(piece) : TensorView();
+    kernels::adamw_step(context, shard.group.master(piece), shard.m.view().rows(at, piece.elements()),
+                        shard.v.view().rows(at, piece.elements()), weight, shard.group.sums().own(piece),
+                        own);
   }
-}
-
-void Optimizer::gather_weights(Shard& shard) {
-  const parallel::ShardLayout& layout = shard.group.layout();
-  const TensorView weights = shard.group.weights();
-  const std::span all(static_cast<std::byte*>(weights.raw()), weights.bytes());
-  std::vector<std::int64_t> bytes;
-  for (int rank = 0; rank < layout.ranks(); ++rank)
-    bytes.push_back(layout.shard_size(rank) * static_cast<std::int64_t>(sizeof(float)));
-  const int rank = shard.group.ranks().rank();
-  const auto mine = all.subspan(static_cast<std::size_t>(layout.shard_begin(rank)) * sizeof(float),
-                                static_cast<std::size_t>(bytes[static_cast<std::size_t>(rank)]));
-  shard.group.ranks().all_gather_v(mine, all, bytes);
 }
 
 UpdateReport Optimizer::step(kernels::Context& context, double learning_rate, bool finite,
@@ -97,8 +83,9 @@ UpdateReport Optimizer::step(kernels::Context& context, double learning_rate, bo
   for (Shard& shard : shards_) {
     const kernels::TraceScope trace(context.trace(), "gather_weights", 0,
                                     static_cast<double>(shard.group.weights().bytes()));
-    gather_weights(shard);
-    context.place().computed(kernels::Site::weights, shard.group.weights());
+    shard.group.gather_weights();
+    for (const Parameter& parameter : shard.group.parameters())
+      context.place().computed(kernels::Site::weights, parameter.weight);
     context.place().computed(kernels::Site::moments, shard.m.view());
     context.place().computed(kernels::Site::moments, shard.v.view());
   }
@@ -134,8 +121,18 @@ void append_bias_slices(Model& model, std::vector<StateSlice>& slices) {
 }
 
 void append_weights(ParameterGroup& group, std::vector<StateSlice>& slices) {
-  for (const Parameter& parameter : group.parameters())
+  for (const Parameter& parameter : group.parameters()) {
     slices.push_back(slice_of(parameter, "", 0, parameter.elements(), parameter.weight.raw()));
+    slices.back().dtype = parameter.weight.dtype();
+  }
+}
+
+// This rank's shard.
+void append_masters(ParameterGroup& group, std::vector<StateSlice>& slices) {
+  for (const parallel::ShardPiece& piece : group.layout().pieces(group.ranks().rank())) {
+    const Parameter& parameter = group.parameters()[static_cast<std::size_t>(piece.tensor)];
+    slices.push_back(slice_of(parameter, "", piece.begin, piece.elements(), group.master(piece).raw()));
+  }
 }
 
 }  // namespace
@@ -154,11 +151,7 @@ void Optimizer::append_moments(Shard& shard, std::vector<StateSlice>& slices) {
 std::vector<StateSlice> Optimizer::owned_state() {
   std::vector<StateSlice> slices;
   for (Shard& shard : shards_) {
-    for (const parallel::ShardPiece& piece : shard.pieces) {
-      const Parameter& parameter = shard.group.parameters()[static_cast<std::size_t>(piece.tensor)];
-      slices.push_back(slice_of(parameter, "", piece.begin, piece.elements(),
-                                shard.group.weights().data<float>() + piece.flat_begin));
-    }
+    append_masters(shard.group, slices);
     append_moments(shard, slices);
   }
   if (world_.rank() == 0) append_bias_slices(model_, slices);
@@ -185,10 +178,17 @@ std::vector<StateSlice> Optimizer::needed_state() {
   return slices;
 }
 
+std::vector<StateSlice> Optimizer::resting_state() {
+  std::vector<StateSlice> slices = needed_state();
+  for (Shard& shard : shards_)
+    if (shard.group.has_masters()) append_weights(shard.group, slices);
+  return slices;
+}
+
 std::vector<StateSlice> model_state(Model& model) {
   std::vector<StateSlice> slices;
-  append_weights(model.dense(), slices);
-  append_weights(model.experts(), slices);
+  for (ParameterGroup* group : {&model.dense(), &model.experts()})
+    group->has_masters() ? append_masters(*group, slices) : append_weights(*group, slices);
   append_bias_slices(model, slices);
   return slices;
 }

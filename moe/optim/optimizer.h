@@ -37,14 +37,17 @@ class Optimizer {
   std::int64_t updates() const { return updates_; }
   void set_updates(std::int64_t updates) { updates_ = updates; }
 
-  /// What this rank writes into a checkpoint: its shards of weights and moments; rank 0 also the selection
-  /// biases. Over all ranks each element of each tensor occurs once.
+  /// What this rank writes into a checkpoint: its shards of masters (f32 weights) and moments; rank 0 also
+  /// the selection biases. Over all ranks each element of each tensor occurs once.
   std::vector<StateSlice> owned_state();
   /// The exact gradient sums of the last step (i64), this rank's shards: valid after step() until the next
   /// gradient.
   std::vector<StateSlice> gradient_sums();
-  /// What this rank must read to go on: all its weights, its shards of the moments, the selection biases.
+  /// What this rank must read to go on: model_state() and its shards of the moments. Model::use_state() comes
+  /// after it.
   std::vector<StateSlice> needed_state();
+  /// All memory of this rank that changes in updates only: needed_state(), and bf16 weights.
+  std::vector<StateSlice> resting_state();
 
  private:
   // One per ParameterGroup that holds anything.
@@ -58,7 +61,6 @@ class Optimizer {
   static std::int64_t shard_begin(const Shard& shard);
   void add_squares(kernels::Context& context, Shard& shard, kernels::WideSum& total, bool& finite) const;
   static void update(kernels::Context& context, Shard& shard, const kernels::AdamwScalars& scalars);
-  static void gather_weights(Shard& shard);
   static void append_moments(Shard& shard, std::vector<StateSlice>& slices);
 
   Model& model_;
@@ -69,7 +71,8 @@ class Optimizer {
   std::vector<Shard> shards_;
 };
 
-/// The weights and selection biases of a model, for loading it without an optimizer.
+/// What a rank must read to compute with a model: its weights as f32, or where masters are kept apart those
+/// of its shard; and the selection biases. Model::use_state() comes after it.
 std::vector<StateSlice> model_state(Model& model);
 
 }  // namespace switchyard::moe

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/ops/linear.h"
 #include "kernels/ops/permute.h"
 #include "kernels/ops/router.h"
 #include "moe/broken/broken_rules.h"
+#include "moe/layers/wide_linear.h"
 
 namespace switchyard::moe {
 
@@ -115,7 +115,7 @@ Routing route(LayerContext& layer, ConstTensorView x, ConstTensorView router_wei
   if (config.aux_loss_over == AuxLossOver::all_layers)
     routing.probability_sum = arena.tensor(DType::f64, {E});
 
-  kernels::linear_forward(layer.kernels, routing.logits, x, router_weight, {});
+  wide_linear_forward(layer, routing.logits, x, router_weight);
   kernels::router_forward(layer.kernels, routing.expert, routing.weight, routing.probability, routing.lse,
                           routing.logits, bias, router_options(config, N));
   if (layer.kernels.breakage().rule == kernels::BrokenRule::tie_by_rank)

@@ -17,11 +17,15 @@ std::vector<std::int64_t> skipped(const Workshop& workshop, const std::string& r
 
 // 12 sites on 4 ranks, one in each second step. What is left must be what a run keeps that loses the same
 // steps to a spoilt loss on one rank: then nothing but the skipping can have changed a weight.
-TEST(NanInjection, OfEverySiteOnEveryRankSkipsTheStepAndChangesNothingElse) {
+class NanInjection : public testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Precision, NanInjection, testing::Values("fp32", "bf16"),
+                         [](const auto& suite) { return suite.param; });
+
+TEST_P(NanInjection, OfEverySiteOnEveryRankSkipsTheStepAndChangesNothingElse) {
   const Workshop workshop;
   constexpr int kNanSites = 12, kRanks = 4;
-  const std::vector<std::string> settings = {"train.steps=98", "train.evaluate_every=0",
-                                             "checkpoint.every=0"};
+  const std::vector<std::string> settings = {"train.steps=98", "train.evaluate_every=0", "checkpoint.every=0",
+                                             "train.precision=" + GetParam()};
   std::vector<std::string> spoilt = Workshop::train("spoilt", settings);
   std::vector<std::string> reference = Workshop::train("reference", settings);
   spoilt.insert(spoilt.end(), {"--set", "parallel.expert=4"});

@@ -7,6 +7,7 @@ namespace switchyard::app {
 
 namespace {
 
+using moe::ModelConfig;
 using moe::OptimizerConfig;
 using moe::ScheduleConfig;
 
@@ -27,7 +28,8 @@ constexpr auto checkpoint = &field<&Config::checkpoint, member>;
 
 constexpr std::array<std::string_view, 3> kDevices = {"auto", "cpu", "cuda"};
 constexpr std::array<std::string_view, 1> kReproducibilities = {"layout"};
-constexpr std::array<std::string_view, 2> kPrecisions = {"fp32", "bf16"};
+constexpr std::array<std::string_view, 2> kPrecisions = {"fp32", "bf16"};  // of DType
+static_assert(static_cast<int>(DType::f32) == 0 && static_cast<int>(DType::bf16) == 1);
 constexpr std::array<std::string_view, 2> kRecomputes = {"none", "block"};
 constexpr std::array<std::string_view, 1> kOptimizers = {"adamw"};
 constexpr std::array<std::string_view, 4> kSchedules = {"constant", "linear", "cosine", "wsd"};
@@ -78,7 +80,7 @@ std::span<const Option> run_options() {
        "per step, over all ranks"},
       {"train.micro_batch", Integer{train<&TrainConfig::micro_batch>, 1, kMostBatch, true}, "sequences",
        "computed at once by one rank; divides global_batch"},
-      {"train.precision", choice<&Config::train, &TrainConfig::precision>(kPrecisions), "",
+      {"train.precision", choice<&Config::model, &ModelConfig::activation>(kPrecisions), "",
        "format of weights and activations in products"},
       {"train.recompute", choice<&Config::train, &TrainConfig::recompute>(kRecomputes), "",
        "compute again in the backward pass instead of keeping", manner},

@@ -139,6 +139,44 @@ TEST_F(Trained, InspectLooksIntoEachKindOfThing) {
   EXPECT_EQ(workshop_.run({"inspect", "text"}).code, 2);
 }
 
+// Checkpoints hold f32 masters; what evaluates and generates rounds them as training did.
+TEST(Bf16Run, IsResumedEvaluatedExportedAndTrainedOnFrom) {
+  const Workshop workshop;
+  const std::string bf16 = "train.precision=bf16";
+  ASSERT_EQ(workshop.run(Workshop::train("run", {bf16})).code, 0);
+  const Outcome inspected = workshop.run({"inspect", workshop.checkpoint("run", 20).string()});
+  EXPECT_THAT(inspected.out, AllOf(HasSubstr("layers.0.moe.experts.gate_up.weight"), HasSubstr(" f32 "),
+                                   testing::Not(HasSubstr(" bf16 "))));
+  ASSERT_EQ(workshop.run(Workshop::train("short", {bf16, "train.steps=10"})).code, 0);
+  ASSERT_EQ(workshop.run(Workshop::train("short", {bf16})).code, 0);
+  EXPECT_EQ(workshop.digest("runs/short"), workshop.digest("runs/run"));
+
+  const Outcome evaluated = workshop.run({"evaluate", "runs/run", "--batches", "2", "--threads", "2"});
+  ASSERT_EQ(evaluated.code, 0) << evaluated.err;
+  EXPECT_EQ(nlohmann::json::parse(evaluated.out)["loss"],
+            workshop.evaluations("run").back()["validation_loss"])
+      << "the same bits as during training";
+  const auto generate = [&](const std::string& threads) {
+    return workshop.run({"generate", "runs/run", "--prompt", "a", "--tokens", "20", "--threads", threads})
+        .out;
+  };
+  EXPECT_GT(generate("1").size(), 5U);
+  EXPECT_EQ(generate("1"), generate("2"));
+
+  const Outcome exported = workshop.run({"export", "runs/run", "--output", "exported"});
+  EXPECT_EQ(exported.code, 0) << exported.err;
+  ASSERT_EQ(workshop.run({"import", "exported", "--output", "imported"}).code, 0);
+  const Outcome on = workshop.run(Workshop::train("on", {bf16, "train.init_from=imported", "train.steps=2"}));
+  EXPECT_EQ(on.code, 0) << on.err;
+  const double before = workshop.steps("run").back()["loss"], after = workshop.steps("on").front()["loss"];
+  EXPECT_LT(after, 1.2 * before) << "it goes on from trained weights";
+
+  const Outcome refused = workshop.run(Workshop::train("run", {"train.steps=22"}));
+  EXPECT_EQ(refused.code, 2) << refused.err;
+  EXPECT_THAT(refused.err,
+              HasSubstr("train.precision was bf16 when the checkpoint was made and is fp32 now"));
+}
+
 // From a tokenizer.json to text: the tokenizer travels with the data and with each checkpoint.
 TEST(BpeRun, PreparesTrainsAndGeneratesWithATokenizerJson) {
   const Workshop workshop;
@@ -156,8 +194,7 @@ TEST(BpeRun, PreparesTrainsAndGeneratesWithATokenizerJson) {
   ASSERT_EQ(workshop.run(named).code, 0);
   const Outcome inspected = workshop.run({"inspect", "bpe"});
   EXPECT_THAT(inspected.out, AllOf(HasSubstr("bpe ("), HasSubstr("intact")));
-  const Outcome trained =
-      workshop.run(Workshop::train("bpe", {"data.train=bpe", "train.steps=6"}));
+  const Outcome trained = workshop.run(Workshop::train("bpe", {"data.train=bpe", "train.steps=6"}));
   ASSERT_EQ(trained.code, 0) << trained.err;
   std::filesystem::remove_all(workshop / "tokenizer");  // not needed any more
   const Outcome text =

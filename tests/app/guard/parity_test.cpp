@@ -19,13 +19,14 @@ namespace {
 using testing::HasSubstr;
 
 struct Rank {
-  explicit Rank(parallel::Communicator& world, int expert_axis)
+  Rank(parallel::Communicator& world, int expert_axis, DType activation)
       : mesh(world, expert_axis, 4),
-        model(context, config(), mesh, {4, 16, 16, 0}, 7),
+        model(context, config(activation), mesh, {4, 16, 16, 0}, 7),
         optimizer(model, mesh, {}, 4),
         parity(world, model, optimizer) {}
-  static moe::ModelConfig config() {
+  static moe::ModelConfig config(DType activation) {
     moe::ModelConfig model = default_config().model;
+    model.activation = activation;
     model.vocab_size = 64;
     model.layers = 1;
     model.width = 16;
@@ -49,14 +50,20 @@ void flip(void* data, std::int64_t element, int bit) {
   words[element] ^= std::uint32_t{1} << bit;
 }
 
+/// A bit in the middle of a slice, whatever its dtype.
+void flip(const moe::StateSlice& slice, int bit) {
+  const std::int64_t bytes = (slice.end - slice.begin) * static_cast<std::int64_t>(dtype_size(slice.dtype));
+  static_cast<std::uint8_t*>(slice.data)[bytes / 2] ^= static_cast<std::uint8_t>(1U << (bit % 8));
+}
+
 /// What check() says on all ranks, which must be one text; empty if it is content. `spoil` runs on each rank,
 /// after remember() where `remembers`.
-std::string verdict(int ranks, int expert_axis, bool remembers,
-                    const std::function<void(Rank&, int)>& spoil) {
+std::string verdict(int ranks, int expert_axis, bool remembers, const std::function<void(Rank&, int)>& spoil,
+                    DType activation = DType::f32) {
   std::mutex mutex;
   std::set<std::string> texts;
   parallel::run_local(ranks, [&](parallel::Communicator& world) {
-    Rank rank(world, expert_axis);
+    Rank rank(world, expert_axis, activation);
     if (remembers) rank.parity.remember();
     spoil(rank, world.rank());
     std::string text;
@@ -78,24 +85,34 @@ TEST(Parity, IsContentWithSoundMemory) {
       EXPECT_EQ(verdict(ranks, axis, remembers, [](Rank&, int) {}), "") << ranks << "x" << axis;
 }
 
-TEST(Parity, NamesTheRankWhoseMemoryChangedOnAnyLayout) {
+class ParityOf : public testing::TestWithParam<DType> {};
+INSTANTIATE_TEST_SUITE_P(Activation, ParityOf, testing::Values(DType::f32, DType::bf16),
+                         [](const auto& suite) { return std::string(dtype_name(suite.param)); });
+
+TEST_P(ParityOf, NamesTheRankWhoseMemoryChangedOnAnyLayout) {
   for (const auto& [ranks, axis] : {std::pair{1, 1}, {2, 1}, {2, 2}, {4, 2}})
     for (int victim = 0; victim < ranks; ++victim) {
       const std::string name = "rank " + std::to_string(victim) + " on ";
       std::size_t slices = 0;
-      verdict(ranks, axis, true, [&](Rank& rank, int self) {
-        if (self == victim) slices = rank.optimizer.needed_state().size();
-      });
+      verdict(
+          ranks, axis, true,
+          [&](Rank& rank, int self) {
+            if (self == victim) slices = rank.optimizer.resting_state().size();
+          },
+          GetParam());
       ASSERT_GT(slices, 10U);
       // Weights, moments and biases, whoever owns them.
       for (std::size_t slice = 0; slice < slices; slice += 5) {
         std::string tensor;
-        const std::string text = verdict(ranks, axis, true, [&](Rank& rank, int self) {
-          if (self != victim) return;
-          const moe::StateSlice target = rank.optimizer.needed_state()[slice];
-          tensor = target.name;
-          flip(target.data, (target.end - target.begin) / 2, static_cast<int>(slice) % 32);
-        });
+        const std::string text = verdict(
+            ranks, axis, true,
+            [&](Rank& rank, int self) {
+              if (self != victim) return;
+              const moe::StateSlice target = rank.optimizer.resting_state()[slice];
+              tensor = target.name;
+              flip(target, static_cast<int>(slice));
+            },
+            GetParam());
         EXPECT_THAT(text, HasSubstr("at step 20: " + name)) << ranks << "x" << axis;
         EXPECT_THAT(text, HasSubstr(" of " + tensor + " changed in its memory"));
         EXPECT_THAT(text, HasSubstr("Checkpoints up to step 10 are beyond doubt"));

@@ -48,18 +48,23 @@ TEST_F(Layout, TwoRanksStopOnSigtermOfScriptsLaunchAndGoOn) {
   expect_stopped_then_same(running, SIGTERM);
 }
 
-TEST_F(Layout, ChangesBetweenRunsNotTheBits) {
+class LayoutAtPrecision : public Layout, public testing::WithParamInterface<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Precision, LayoutAtPrecision, testing::Values("fp32", "bf16"),
+                         [](const auto& suite) { return suite.param; });
+
+TEST_P(LayoutAtPrecision, ChangesBetweenRunsNotTheBits) {
+  const std::string precision = "train.precision=" + GetParam();
   const struct {
     int ranks, expert, steps;
   } legs[] = {{1, 1, 8}, {2, 2, 16}, {4, 2, 24}, {3, 1, 32}, {1, 1, 40}};
   for (const auto& leg : legs) {
-    const auto words = Workshop::train("moving", {"train.steps=" + std::to_string(leg.steps),
+    const auto words = Workshop::train("moving", {precision, "train.steps=" + std::to_string(leg.steps),
                                                   "parallel.expert=" + std::to_string(leg.expert)});
     const Outcome outcome = leg.ranks == 1 ? workshop_.run(words) : workshop_.run_ranks(leg.ranks, words);
     ASSERT_EQ(outcome.code, 0) << leg.ranks << " ranks: " << outcome.err;
   }
   workshop_.expect_steps_once("moving", 40);
-  ASSERT_EQ(workshop_.run(Workshop::train("still", {"train.steps=40"})).code, 0);
+  ASSERT_EQ(workshop_.run(Workshop::train("still", {precision, "train.steps=40"})).code, 0);
   EXPECT_EQ(workshop_.digest("runs/moving"), workshop_.digest("runs/still"));
   const auto moving = workshop_.steps("moving"), still = workshop_.steps("still");
   for (std::size_t step = 0; step < still.size(); ++step)

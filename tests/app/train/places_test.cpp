@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <set>
 
 #include "app/config/load.h"
@@ -21,11 +22,12 @@ class Follower : public kernels::PlaceObserver, public kernels::Probe {
  public:
   void entered(const kernels::Place& place) override { places.push_back(place); }
   void computed(Site site, const kernels::Place& place, TensorView values) override {
-    EXPECT_EQ(values.dtype(), site == Site::loss ? DType::f64 : DType::f32);
     seen.emplace(place.step, site);
+    dtypes[site].insert(values.dtype());
   }
   std::vector<kernels::Place> places;
   std::set<std::pair<std::int64_t, Site>> seen;
+  std::map<Site, std::set<DType>> dtypes;
 };
 
 Follower follow(const std::vector<std::string>& more) {
@@ -78,6 +80,21 @@ TEST(Probes, SeeEverySiteInEveryStep) {
     for (const std::int64_t step : {1, 2})
       EXPECT_TRUE(follower.seen.contains({step, static_cast<Site>(site)}))
           << site_name(static_cast<Site>(site)) << " in step " << step;
+  for (const auto& [site, dtypes] : follower.dtypes)
+    EXPECT_EQ(dtypes, std::set{site == Site::loss ? DType::f64 : DType::f32}) << site_name(site);
+}
+
+TEST(Probes, SeeValuesInBf16WhereTheRunHasThem) {
+  const Follower follower = follow({"train.steps=1", "train.precision=bf16"});
+  for (const auto& [site, dtypes] : follower.dtypes) {
+    const bool decides = site == Site::router || site == Site::router_gradient || site == Site::moments;
+    const std::set<DType> expected = site == Site::loss      ? std::set{DType::f64}
+                                     : site == Site::weights ? std::set{DType::f32, DType::bf16}
+                                     : decides               ? std::set{DType::f32}
+                                                             : std::set{DType::bf16};
+    EXPECT_EQ(dtypes, expected) << site_name(site);
+  }
+  EXPECT_EQ(follower.dtypes.size(), static_cast<std::size_t>(kernels::kSites));
 }
 
 TEST(PlaceNames, AreUniqueAndFoundAgain) {

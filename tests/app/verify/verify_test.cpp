@@ -116,6 +116,16 @@ TEST(Verify, EveryExampleGivesTheSameBitsOnEveryLayout) {
   }
 }
 
+TEST(Verify, ExamplesInBf16GiveTheSameBitsOnEveryLayout) {
+  for (const char* name : {"quickstart.yaml", "moe_sigmoid.yaml"}) {
+    Config small = small_config(name);
+    small.model.activation = DType::bf16;
+    for (const Verdict& verdict :
+         verify_on_threads(small, local_cases(small, true), {}, [](const Verdict&) {}))
+      EXPECT_EQ(verdict.difference, "") << name << ": " << verdict.tried.name;
+  }
+}
+
 TEST(Verify, TheBoundedExchangeReallyTakesSeveralRounds) {
   const Config small = small_config("quickstart.yaml");
   const auto cases = local_cases(small, false);
@@ -155,6 +165,16 @@ TEST(Verify, SeesAProductThatSplitsItsSumByTheNumberOfRows) {
   LayoutHooks hooks;
   hooks.rule = kernels::BrokenRule::split_reduction;
   const auto found = differences(small_config("quickstart.yaml"), hooks);
+  ASSERT_FALSE(found.empty());
+  for (const std::string& difference : found) EXPECT_THAT(difference, StartsWith("step 1: loss of unit "));
+}
+
+TEST(Verify, SeesASplitSumInBf16) {
+  Config small = small_config("quickstart.yaml");
+  small.model.activation = DType::bf16;
+  LayoutHooks hooks;
+  hooks.rule = kernels::BrokenRule::split_reduction;
+  const auto found = differences(small, hooks);
   ASSERT_FALSE(found.empty());
   for (const std::string& difference : found) EXPECT_THAT(difference, StartsWith("step 1: loss of unit "));
 }

@@ -145,7 +145,7 @@ struct Initialised {
               std::uint64_t seed = 5)
       : context(threads),
         world(parallel::single_rank()),
-        group(moe::parameter_specs(config), experts, rank, ranks, *world, 1) {
+        group(moe::parameter_specs(config), experts, rank, ranks, *world, 1, config.activation) {
     moe::initialize(context, group, config, seed);
   }
   kernels::Context context;
@@ -204,6 +204,81 @@ TEST(Initialisation, HasTheStatedDeviations) {
   EXPECT_NEAR(deviation(of("layers.1.attention.output.weight")), 0.02, 0.001);  // / sqrt(2 * 2 layers)
   EXPECT_THAT(values_of(of("final_norm.weight")), ::testing::Each(1.0));
   EXPECT_THAT(values_of(of("layers.0.attention.k.bias")), ::testing::Each(0.0));
+}
+
+ModelConfig bf16_config() {
+  ModelConfig config = moe_config();
+  config.width = 40;  // tensors of more than one run of the norm, so that shards cut them
+  config.kv_heads = 1;
+  config.attention_bias = true;
+  config.moe.shared_experts = 1;
+  config.moe.shared_expert_gate = true;
+  config.activation = DType::bf16;
+  return config;
+}
+
+TEST(ParameterGroup, OfBf16KeepsWhatDecidesAndScalesInF32) {
+  const ModelConfig config = bf16_config();
+  for (const bool experts : {false, true}) {
+    Initialised model(config, experts, 0, 1);
+    for (const moe::Parameter& parameter : model.group.parameters()) {
+      const std::string& name = parameter.spec.name;
+      const bool is_f32 = name.ends_with("norm.weight") || name.ends_with(".bias") ||
+                          name.ends_with("router.weight") || name.ends_with("shared_gate.weight");
+      EXPECT_EQ(parameter.weight.dtype(), is_f32 ? DType::f32 : DType::bf16) << name;
+    }
+  }
+}
+
+TEST(Initialisation, InBf16RoundsTheSameMasters) {
+  ModelConfig config = bf16_config();
+  for (const bool experts : {false, true}) {
+    for (const int threads : {1, 2}) {
+      Initialised narrow(config, experts, 1, experts ? 2 : 1, threads);
+      ModelConfig wide_config = config;
+      wide_config.activation = DType::f32;
+      Initialised wide(wide_config, experts, 1, experts ? 2 : 1);
+      ASSERT_TRUE(narrow.group.has_masters());
+      ASSERT_FALSE(wide.group.has_masters());
+      for (const parallel::ShardPiece& piece : narrow.group.layout().pieces(0))
+        EXPECT_TRUE(same_bits(narrow.group.master(piece), wide.group.weight(piece)));
+      for (const moe::Parameter& parameter : narrow.group.parameters()) {
+        const TensorView exact = wide.group.find(parameter.spec.name).weight;
+        if (parameter.weight.dtype() == DType::f32)
+          EXPECT_TRUE(same_bits(parameter.weight, exact)) << parameter.spec.name;
+        else
+          EXPECT_TRUE(same_bits(parameter.weight, as_bf16(exact))) << parameter.spec.name;
+      }
+    }
+  }
+}
+
+// Owners write their masters; afterwards every rank computes with all of them, rounded.
+TEST(ParameterGroup, MastersOfAllOwnersReachEveryRankRounded) {
+  for (const int ranks : {1, 2, 3, 5}) {
+    parallel::run_local(ranks, [&](parallel::Communicator& world) {
+      const ModelConfig config = bf16_config();
+      kernels::Context context(1);
+      ParameterGroup group(moe::parameter_specs(config), false, 0, 1, world, 1, config.activation);
+      const auto value = [](std::int64_t tensor, std::int64_t element) {
+        return static_cast<float>(tensor) + static_cast<float>(element) * 0.001F;
+      };
+      for (const parallel::ShardPiece& piece : group.layout().pieces(world.rank()))
+        for (std::int64_t i = 0; i < piece.elements(); ++i)
+          group.master(piece).data<float>()[i] = value(piece.tensor, piece.begin + i);
+      group.round_masters(context);
+      for (std::size_t p = 0; p < group.parameters().size(); ++p) {
+        const TensorView weight = group.parameters()[p].weight;
+        const std::vector<double> actual = values_of(weight);
+        for (std::size_t i = 0; i < actual.size(); ++i) {
+          const float exact = value(static_cast<std::int64_t>(p), static_cast<std::int64_t>(i));
+          const float expected = weight.dtype() == DType::f32 ? exact : static_cast<float>(BFloat16(exact));
+          ASSERT_EQ(actual[i], static_cast<double>(expected))
+              << group.parameters()[p].spec.name << " " << i << " on rank " << world.rank();
+        }
+      }
+    });
+  }
 }
 
 TEST(ParameterGroup, RefusesWhatItDoesNotHold) {

@@ -83,11 +83,27 @@ moe::ModelConfig optimizer_model() {
   return config;
 }
 
-TEST(Optimizer, StepsLikeAdamwOnTheMeanGradient) {
-  TinyModel tiny(optimizer_model(), 1, tiny_limits(kSequences, kLength, 2));
+class OptimizerTest : public testing::TestWithParam<DType> {};
+INSTANTIATE_TEST_SUITE_P(Activation, OptimizerTest, testing::Values(DType::f32, DType::bf16),
+                         [](const auto& suite) { return std::string(dtype_name(suite.param)); });
+
+// The f32 weights by name.
+NamedValues<double> masters_of(Optimizer& optimizer) {
+  NamedValues<double> masters;
+  for (const auto& [name, values] : state_of(optimizer))
+    if (!name.starts_with("optimizer.") && !name.ends_with("router.bias"))
+      masters[name] = {values.begin(), values.end()};
+  return masters;
+}
+
+TEST_P(OptimizerTest, StepsLikeAdamwOnTheMeanGradient) {
+  moe::ModelConfig model = optimizer_model();
+  model.activation = GetParam();
+  TinyModel tiny(model, 1, tiny_limits(kSequences, kLength, 2));
   const OptimizerConfig config = tiny_optimizer();
   Optimizer optimizer(tiny.model, tiny.mesh, config, 2);
-  Oracle oracle{tiny.weights(), {}, {}};
+  Oracle oracle{masters_of(optimizer), {}, {}};
+  ASSERT_EQ(oracle.weights.size(), moe::parameter_specs(model).size());
   for (std::uint64_t step = 0; step < 3; ++step) {
     tiny.model.clear_gradients();
     for (std::uint64_t u = 0; u < 2; ++u)
@@ -103,8 +119,17 @@ TEST(Optimizer, StepsLikeAdamwOnTheMeanGradient) {
     EXPECT_EQ(report.clip_factor, 1.0);
     EXPECT_NEAR(report.gradient_norm, norm_of(gradients) / 2, 1e-9);
     EXPECT_EQ(optimizer.updates(), static_cast<std::int64_t>(step) + 1);
-    for (const auto& [name, values] : tiny.weights())
-      expect_close(values, oracle.weights.at(name), 1e-5, name);
+    const NamedValues<double> masters = masters_of(optimizer);
+    for (const auto& [name, values] : masters) expect_close(values, oracle.weights.at(name), 1e-5, name);
+    for (const moe::Parameter* parameter : tiny.parameters()) {
+      const std::vector<double>& exact = masters.at(parameter->spec.name);
+      const auto wide = f32_tensor(parameter->weight.shape(), exact);
+      const kernels::Tensor rounded = as_bf16(wide);
+      EXPECT_TRUE(same_bits(parameter->weight, parameter->weight.dtype() == DType::f32
+                                                   ? ConstTensorView(wide)
+                                                   : ConstTensorView(rounded)))
+          << parameter->spec.name;
+    }
   }
   for (const auto& [name, values] : state_of(optimizer)) {
     const std::vector<double> actual(values.begin(), values.end());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "kernels/runtime/random.h"
 #include "tests/support/op_test.h"
@@ -234,13 +235,22 @@ double deviation(const moe::Parameter& parameter) {
 
 void set_random_weights(moe::Model& model, std::uint64_t seed) {
   for (moe::ParameterGroup* group : {&model.dense(), &model.experts()}) {
+    std::vector<kernels::Tensor> exact;
     for (moe::Parameter& parameter : group->parameters()) {
       const std::int64_t count = parameter.elements();
-      kernels::fill_normal(parameter.weight.reshaped({count}),
-                           kernels::RandomStream(seed, "test " + parameter.spec.name),
+      const kernels::Tensor& values = exact.emplace_back(DType::f32, Shape{count});
+      kernels::fill_normal(values, kernels::RandomStream(seed, "test " + parameter.spec.name),
                            static_cast<std::uint64_t>(parameter.global_begin), deviation(parameter));
       if (parameter.spec.role == moe::Role::norm)
-        for (std::int64_t i = 0; i < count; ++i) parameter.weight.data<float>()[i] += 1.0F;
+        for (std::int64_t i = 0; i < count; ++i) values.data<float>()[i] += 1.0F;
+      const kernels::Tensor rounded = as_bf16(values);
+      const ConstTensorView stored = parameter.weight.dtype() == DType::f32 ? values.view() : rounded.view();
+      std::memcpy(parameter.weight.raw(), stored.raw(), stored.bytes());
+    }
+    for (const parallel::ShardPiece& piece : group->layout().pieces(group->ranks().rank())) {
+      const ConstTensorView part =
+          exact[static_cast<std::size_t>(piece.tensor)].view().rows(piece.begin, piece.elements());
+      std::memcpy(group->master(piece).raw(), part.raw(), part.bytes());
     }
   }
   const std::vector<TensorView> biases = model.balancing_biases();
