@@ -52,7 +52,8 @@ constexpr std::int64_t kRowsOfOne = 16;
 template <typename Unit>
 struct Scratch {
   static std::int64_t bytes(const ForwardPass& f) {
-    return Unit::kStripRows * (6 * kKeysOfBlock + 4 * f.panels.padded_columns()) + 4 * f.packed.values_words +
+    return Unit::kStripRows * 6 * kKeysOfBlock +
+           4 * (Unit::kStripRows + kRowsOfOne) * f.panels.padded_columns() + 4 * f.packed.values_words +
            unit_bytes(f.e);
   }
   static std::int64_t unit_bytes(const AttentionExtents& e) {

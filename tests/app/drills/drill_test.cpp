@@ -119,6 +119,23 @@ TEST(Drills, FlipOneBitThatStaysANumber) {
   for (const float value : values) EXPECT_NEAR(value, 0.5F, 0.1F);
 }
 
+TEST(Drills, StrikeValuesInBf16) {
+  Nobody nobody;
+  Drills drills({parse_drill("nan@step=1,site=experts"), parse_drill("flip@step=2")}, 0, nobody, nobody);
+  std::vector<BFloat16> values(40, BFloat16(0.5F));
+  const TensorView view(values.data(), DType::bf16, {40});
+  const auto kept = [&] {
+    return std::ranges::count_if(values, [](BFloat16 value) { return static_cast<float>(value) == 0.5F; });
+  };
+  drills.computed(Site::weights, {Phase::update, 2, -1, -1}, view);
+  EXPECT_EQ(kept(), 39);
+  for (const BFloat16 value : values) EXPECT_NEAR(static_cast<float>(value), 0.5F, 0.1F);
+  drills.computed(Site::experts, {Phase::forward, 1, 0, 0}, view);
+  EXPECT_EQ(kept(), 38);
+  EXPECT_EQ(
+      std::ranges::count_if(values, [](BFloat16 value) { return std::isnan(static_cast<float>(value)); }), 1);
+}
+
 TEST(Drills, StrikeAfterTheFollowerWasTold) {
   Nobody nobody;
   Drills drills({parse_drill("error@step=3,phase=backward,layer=1")}, 0, nobody, nobody);

@@ -182,6 +182,20 @@ TEST_P(Bf16ProductsTest, AttentionAgreesWithTheReference) {
   attend(1, 150, 2, 1, 16, 40);
 }
 
+// Each thread stays within its own scratch memory.
+TEST_P(Bf16ProductsTest, AttentionHasTheBitsOfOneThread) {
+  constexpr std::int64_t B = 4, T = 100, H = 4, D = 40;
+  const Input q({B, T, H, D}, "q"), k({B, T, H, D}, "k"), v({B, T, H, D}, "v");
+  kernels::Context alone(1, context.isa());
+  const Tensor expected(DType::bf16, {B, T, H, D}), expected_lse(DType::f32, {B, H, T});
+  kernels::attention_forward(alone, expected, expected_lse, q, k, v, 0.2F);
+  for (int repeat = 0; repeat < 20; ++repeat) {
+    const Tensor y(DType::bf16, {B, T, H, D}), lse(DType::f32, {B, H, T});
+    kernels::attention_forward(context, y, lse, q, k, v, 0.2F);
+    ASSERT_TRUE(same_bits(y, expected) && same_bits(lse, expected_lse)) << repeat;
+  }
+}
+
 TEST_P(Bf16ProductsTest, AttentionToACachedPrefixHasTheBitsOfTraining) {
   constexpr std::int64_t T = 130, H = 2, D = 24;
   const Input q({1, T, H, D}, "q"), k({1, T, 1, D}, "k"), v({1, T, 1, D}, "v");
