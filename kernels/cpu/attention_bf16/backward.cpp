@@ -33,14 +33,14 @@ template <typename Unit>
 class Scratch {
  public:
   static std::int64_t bytes(const BackwardPass& p) {
-    const Scratch measured(std::uintptr_t{0}, p);
-    return static_cast<std::int64_t>(measured.next_) +
+    const Scratch measured(Parts(0), p);
+    return static_cast<std::int64_t>(measured.end_) +
            Unit::scratch_bytes(p.e.D > kKeysOfBlock ? p.e.D : kKeysOfBlock);
   }
   Scratch(unsigned char* memory, const BackwardPass& p)
-      : Scratch(reinterpret_cast<std::uintptr_t>(memory), p) {}
+      : Scratch(Parts(reinterpret_cast<std::uintptr_t>(memory)), p) {}
 
-  void* rest() const { return reinterpret_cast<void*>(next_); }
+  void* rest() const { return reinterpret_cast<void*>(end_); }
 
   std::uint32_t* keys_transposed;    // columns of panels of keys
   std::uint32_t* values_transposed;  // the same
@@ -57,30 +57,25 @@ class Scratch {
   float* dqueries;                   // (H / G, padded_queries, D padded)
 
  private:
-  Scratch(std::uintptr_t memory, const BackwardPass& p) : next_(memory) {
+  Scratch(Parts parts, const BackwardPass& p) {
     const std::int64_t queries = kQueriesOfBlock + 16;
-    keys_transposed = part<std::uint32_t>(packed_words(p.e.D, p.keys));
-    values_transposed = part<std::uint32_t>(packed_words(p.e.D, p.keys));
-    keys = part<std::uint32_t>(packed_words(kKeysOfBlock, p.panels));
-    queries_packed = part<std::uint32_t>(packed_words(kQueriesOfBlock, p.panels));
-    dout_packed = part<std::uint32_t>(packed_words(kQueriesOfBlock, p.panels));
-    scores = part<float>(queries * kKeysOfBlock);
-    dscores = part<float>(queries * kKeysOfBlock);
-    weights = part<std::uint16_t>(queries * kKeysOfBlock);
-    dweights = part<std::uint16_t>(queries * kKeysOfBlock);
-    left = part<std::uint32_t>(Unit::left_words(kKeysOfBlock, kQueriesOfBlock));
-    dkeys = part<float>(kKeysOfBlock * p.width());
-    dvalues = part<float>(kKeysOfBlock * p.width());
-    dqueries = part<float>(p.e.H / p.e.G * p.padded_queries() * p.width());
+    keys_transposed = parts.next<std::uint32_t>(packed_words(p.e.D, p.keys));
+    values_transposed = parts.next<std::uint32_t>(packed_words(p.e.D, p.keys));
+    keys = parts.next<std::uint32_t>(packed_words(kKeysOfBlock, p.panels));
+    queries_packed = parts.next<std::uint32_t>(packed_words(kQueriesOfBlock, p.panels));
+    dout_packed = parts.next<std::uint32_t>(packed_words(kQueriesOfBlock, p.panels));
+    scores = parts.next<float>(queries * kKeysOfBlock);
+    dscores = parts.next<float>(queries * kKeysOfBlock);
+    weights = parts.next<std::uint16_t>(queries * kKeysOfBlock);
+    dweights = parts.next<std::uint16_t>(queries * kKeysOfBlock);
+    left = parts.next<std::uint32_t>(Unit::left_words(kKeysOfBlock, kQueriesOfBlock));
+    dkeys = parts.next<float>(kKeysOfBlock * p.width());
+    dvalues = parts.next<float>(kKeysOfBlock * p.width());
+    dqueries = parts.next<float>(p.e.H / p.e.G * p.padded_queries() * p.width());
+    end_ = parts.end();
   }
 
-  template <typename T>
-  T* part(std::int64_t count) {
-    auto* start = reinterpret_cast<T*>(next_);
-    next_ += (static_cast<std::uintptr_t>(count) * sizeof(T) + 63) / 64 * 64;
-    return start;
-  }
-  std::uintptr_t next_;
+  std::uintptr_t end_;
 };
 
 // The block at hand: queries [t, t + queries) of head h against keys [s, s + keys) of sequence b.
@@ -156,7 +151,7 @@ void add_key_gradients(float* sums, const std::uint16_t* weights, const std::uin
                            true,
                            false,
                            {}};
-      unit.left_strip({scratch.left, seen, j, at_most(seen - j, Unit::kStripRows), skip}, call);
+      unit.left_strip({scratch.left, seen, j, at_most(seen - j, Unit::kStripRows), skip, {}}, call);
     }
   }
 }

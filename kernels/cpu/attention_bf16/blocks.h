@@ -14,6 +14,23 @@ inline std::uint16_t* bits(TensorView tensor) {
   return static_cast<std::uint16_t*>(tensor.raw());
 }
 
+/// Cuts one piece of memory into parts that begin at multiples of 64 bytes. The same walk over a memory that
+/// begins at 0 tells how much it takes.
+class Parts {
+ public:
+  explicit Parts(std::uintptr_t memory) : next_(memory) {}
+  template <typename T>
+  T* next(std::int64_t count) {
+    auto* part = reinterpret_cast<T*>(next_);
+    next_ += (static_cast<std::uintptr_t>(count) * sizeof(T) + 63) / 64 * 64;
+    return part;
+  }
+  std::uintptr_t end() const { return next_; }
+
+ private:
+  std::uintptr_t next_;
+};
+
 /// Words of `depth` x `columns` packed pairs in panels; panel p begins at panels.begin(p) * its pair rows.
 inline std::int64_t packed_words(std::int64_t depth, const Panels& panels) {
   return padded_depth(depth) / 2 * panels.padded_columns();

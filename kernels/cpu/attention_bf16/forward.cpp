@@ -50,29 +50,33 @@ constexpr std::int64_t kRowsOfOne = 16;
 
 // One thread's scratch.
 template <typename Unit>
-struct Scratch {
+class Scratch {
+ public:
   static std::int64_t bytes(const ForwardPass& f) {
-    return Unit::kStripRows * 6 * kKeysOfBlock +
-           4 * (Unit::kStripRows + kRowsOfOne) * f.panels.padded_columns() + 4 * f.packed.values_words +
-           unit_bytes(f.e);
-  }
-  static std::int64_t unit_bytes(const AttentionExtents& e) {
-    return Unit::scratch_bytes(e.D > kKeysOfBlock ? e.D : kKeysOfBlock);
+    const Scratch measured(Parts(0), f);
+    return static_cast<std::int64_t>(measured.end_) +
+           Unit::scratch_bytes(f.e.D > kKeysOfBlock ? f.e.D : kKeysOfBlock);
   }
   Scratch(unsigned char* memory, const ForwardPass& f)
-      : scores(reinterpret_cast<float*>(memory)),
-        out(scores + Unit::kStripRows * kKeysOfBlock),
-        row(out + Unit::kStripRows * f.panels.padded_columns()),
-        values(reinterpret_cast<std::uint32_t*>(row + kRowsOfOne * f.panels.padded_columns())),
-        weights(reinterpret_cast<std::uint16_t*>(values + f.packed.values_words)),
-        unit(weights + Unit::kStripRows * kKeysOfBlock) {}
+      : Scratch(Parts(reinterpret_cast<std::uintptr_t>(memory)), f) {}
+  void* rest() const { return reinterpret_cast<void*>(end_); }
 
   float* scores;           // (kStripRows, kKeysOfBlock)
   float* out;              // (kStripRows, D padded)
   float* row;              // (kRowsOfOne, D padded)
   std::uint32_t* values;   // a block of values of which a row sees only some
   std::uint16_t* weights;  // (kStripRows, kKeysOfBlock)
-  Unit unit;
+
+ private:
+  Scratch(Parts parts, const ForwardPass& f)
+      : scores(parts.next<float>(Unit::kStripRows * kKeysOfBlock)),
+        out(parts.next<float>(Unit::kStripRows * f.panels.padded_columns())),
+        row(parts.next<float>(kRowsOfOne * f.panels.padded_columns())),
+        values(parts.next<std::uint32_t>(f.packed.values_words)),
+        weights(parts.next<std::uint16_t>(Unit::kStripRows * kKeysOfBlock)),
+        end_(parts.end()) {}
+
+  std::uintptr_t end_;
 };
 
 // weights (kKeysOfBlock) = those of the range, rounded; zeros elsewhere.
@@ -88,8 +92,8 @@ void round_weights(std::uint16_t* weights, const float* exact, KeyRange range) {
 
 // One row against a block of values that are not all finite.
 template <typename Unit>
-void add_seen_values(const ForwardPass& f, Scratch<Unit>& scratch, std::int64_t m, std::int64_t head,
-                     std::int64_t begin, KeyRange range) {
+void add_seen_values(const ForwardPass& f, const Scratch<Unit>& scratch, Unit& unit, std::int64_t m,
+                     std::int64_t head, std::int64_t begin, KeyRange range) {
   if (range.empty()) return;
   const AttentionExtents& e = f.e;
   const std::uint16_t* values = f.v + e.key(head / e.G, begin, head % e.G);
@@ -110,15 +114,15 @@ void add_seen_values(const ForwardPass& f, Scratch<Unit>& scratch, std::int64_t 
   const std::int64_t width = f.panels.padded_columns();
   float* out = scratch.out + m * width;
   for (std::int64_t d = 0; d < width; d += Vec::kWidth) Vec::load(out + d).store(scratch.row + d);
-  add_weighted(scratch.unit, scratch.row, scratch.weights + m * kKeysOfBlock, kKeysOfBlock, 1, scratch.values,
+  add_weighted(unit, scratch.row, scratch.weights + m * kKeysOfBlock, kKeysOfBlock, 1, scratch.values,
                kKeysOfBlock, kKeysOfBlock, f.panels, true);
   for (std::int64_t d = 0; d < width; d += Vec::kWidth) Vec::load(scratch.row + d).store(out + d);
 }
 
 // Queries [t, t + rows) of head h of sequence b.
 template <typename Unit>
-void forward_strip(const ForwardPass& f, Scratch<Unit>& scratch, std::int64_t b, std::int64_t h,
-                   std::int64_t t, std::int64_t rows) {
+void forward_strip(const ForwardPass& f, const Scratch<Unit>& scratch, Unit& unit, std::int64_t b,
+                   std::int64_t h, std::int64_t t, std::int64_t rows) {
   const AttentionExtents& e = f.e;
   const std::int64_t width = f.panels.padded_columns();
   const std::int64_t head = b * e.G + h / (e.H / e.G);
@@ -128,8 +132,8 @@ void forward_strip(const ForwardPass& f, Scratch<Unit>& scratch, std::int64_t b,
   for (std::int64_t i = 0; i < rows * width; i += Vec::kWidth) Vec::zero().store(scratch.out + i);
   for (std::int64_t block = e.first_key(t) / kKeysOfBlock; block * kKeysOfBlock < end; ++block) {
     const std::int64_t begin = block * kKeysOfBlock;
-    score_rows(scratch.unit, scratch.scores, f.q + e.query(b, t, h), e.H * e.D, rows,
-               f.packed.keys(head, block), e.D, end - begin, f.keys);
+    score_rows(unit, scratch.scores, f.q + e.query(b, t, h), e.H * e.D, rows, f.packed.keys(head, block), e.D,
+               end - begin, f.keys);
     for (std::int64_t m = 0; m < rows; ++m) {
       const std::int64_t first = e.first_key(t + m);
       float* scores = scratch.scores + m * kKeysOfBlock;
@@ -140,10 +144,10 @@ void forward_strip(const ForwardPass& f, Scratch<Unit>& scratch, std::int64_t b,
     }
     if (f.packed.finite(head, block)) {
       const std::int64_t whole = (end - begin + Unit::kDepthUnit - 1) / Unit::kDepthUnit * Unit::kDepthUnit;
-      add_weighted(scratch.unit, scratch.out, scratch.weights, kKeysOfBlock, rows,
-                   f.packed.values(head, block), at_most(whole, kKeysOfBlock), kKeysOfBlock, f.panels, true);
+      add_weighted(unit, scratch.out, scratch.weights, kKeysOfBlock, rows, f.packed.values(head, block),
+                   at_most(whole, kKeysOfBlock), kKeysOfBlock, f.panels, true);
     } else {
-      for (std::int64_t m = 0; m < rows; ++m) add_seen_values(f, scratch, m, head, begin, seen[m]);
+      for (std::int64_t m = 0; m < rows; ++m) add_seen_values(f, scratch, unit, m, head, begin, seen[m]);
     }
   }
   for (std::int64_t m = 0; m < rows; ++m) {
@@ -191,14 +195,15 @@ void forward_pass(Context& context, const ForwardPass& f) {
   auto* memory = static_cast<unsigned char*>(scratch.tensor(DType::u8, {threads.count(), bytes}).raw());
   const std::int64_t query_blocks = (e.T + kQueriesOfBlock - 1) / kQueriesOfBlock;
   threads.run_on_workers(e.B * e.H * query_blocks, 1, [&](int worker, std::int64_t begin, std::int64_t end) {
-    Scratch<Unit> own(memory + worker * bytes, f);
+    const Scratch<Unit> own(memory + worker * bytes, f);
+    Unit unit(own.rest());
     for (std::int64_t index = begin; index < end; ++index) {
       const std::int64_t b = index / query_blocks / e.H;
       const std::int64_t h = index / query_blocks % e.H;
       const std::int64_t t = index % query_blocks * kQueriesOfBlock;
       const std::int64_t stop = at_most(t + kQueriesOfBlock, e.T);
       for (std::int64_t m = t; m < stop; m += Unit::kStripRows)
-        forward_strip(f, own, b, h, m, at_most(stop - m, Unit::kStripRows));
+        forward_strip(f, own, unit, b, h, m, at_most(stop - m, Unit::kStripRows));
     }
   });
 }

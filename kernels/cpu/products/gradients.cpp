@@ -49,6 +49,7 @@ std::int64_t add_block(const WeightGradient& g, const Piece& piece, std::int64_t
         for (std::int64_t r = 0; r < rows; ++r) to[k * kTileRows + r] = from[k * g.O + r];
     }
   }
+  std::int64_t* first_sums = g.sums + (piece.expert * g.O + piece.o) * g.I + piece.i;
   std::int64_t refused = 0;
   for (std::int64_t panel = 0; panel < piece.panels.count; ++panel) {
     const std::int64_t column = piece.i + piece.panels.begin(panel);
@@ -68,14 +69,14 @@ std::int64_t add_block(const WeightGradient& g, const Piece& piece, std::int64_t
       call.b = packed_x;
       call.ldb = stride;
       call.depth = depth;
-      std::int64_t* sums = g.sums + (piece.expert * g.O + piece.o + m) * g.I + column;
+      std::int64_t* sums = first_sums + m * g.I + piece.panels.begin(panel);
       // The next tile's sums come from memory while this one is computed: with few rows that is what takes
       // the time.
-      if (m + kTileRows < piece.out_rows)
+      if (m + kTileRows < piece.out_rows) {
         call.ahead = {sums + kTileRows * g.I, g.I * 8, (width + 7) / 8};
-      else if (panel + 1 < piece.panels.count)
-        call.ahead = {g.sums + (piece.expert * g.O + piece.o) * g.I + piece.i + piece.panels.begin(panel + 1),
-                      g.I * 8, (width + 7) / 8};
+      } else if (panel + 1 < piece.panels.count) {
+        call.ahead = {first_sums + piece.panels.begin(panel + 1), g.I * 8, (width + 7) / 8};
+      }
       run_tile<Left::columns>(rows, call);
       for (std::int64_t r = 0; r < rows; ++r)
         refused += add_to_grid(sums + r * g.I, values + r * kPanelWidth, width, g.limit);

@@ -3,6 +3,7 @@
 // order, whatever the tile's size, so that packing and tiling never show in the bits.
 #pragma once
 
+#include "kernels/cpu/products/ahead.h"
 #include "kernels/cpu/simd.h"
 
 namespace switchyard::kernels {
@@ -25,14 +26,6 @@ enum class Left { rows, columns };
 
 /// What a tile starts from.
 enum class Start { zero, output };
-
-/// Memory that is needed after a tile and is fetched while it is computed, a line of 64 bytes at each step of
-/// the depth: `lines` of each row, rows `row_bytes` apart. No lines: nothing.
-struct Ahead {
-  const void* first = nullptr;
-  std::int64_t row_bytes = 0;
-  std::int64_t lines = 0;
-};
 
 /// One tile of out (rows, columns) = [out +] a (rows, depth) * b (depth, columns) [+ bias].
 struct TileCall {
@@ -67,19 +60,9 @@ template <int kRows, int kVecs, Left kLeft>
   const float* b = call.b;
   const std::int64_t lda = call.lda;
   const std::int64_t ldb = call.ldb;
-  const auto* ahead = static_cast<const char*>(call.ahead.first);
-  const std::int64_t lines = call.ahead.lines;
-  const std::int64_t to_next_row = call.ahead.row_bytes - 64 * lines;
-  std::int64_t line = 0;
+  AheadLines ahead(kLeft == Left::columns ? call.ahead : Ahead{});
   for (std::int64_t k = 0; k < call.depth; ++k) {
-    if (kLeft == Left::columns && lines != 0) {
-      __builtin_prefetch(ahead, 1);
-      ahead += 64;
-      if (++line == lines) {
-        line = 0;
-        ahead += to_next_row;
-      }
-    }
+    if (kLeft == Left::columns) ahead.fetch_one();
     Vec right[kVecs];
 #pragma GCC unroll 4
     for (int v = 0; v < kVecs; ++v) right[v] = Vec::load(b + v * Vec::kWidth);

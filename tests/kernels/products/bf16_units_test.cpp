@@ -165,6 +165,32 @@ TEST_P(Bf16UnitsTest, WhatAQueryDoesNotSeeCannotTouchIt) {
   }
 }
 
+TEST_P(Bf16UnitsTest, ThreadsChangeNoBitOfAttention) {
+  constexpr std::int64_t B = 4, T = 150, H = 6, G = 2, D = 64;
+  const Tensor q = bf16_random({B, T, H, D}, "q"), k = bf16_random({B, T, G, D}, "k"),
+               v = bf16_random({B, T, G, D}, "v"), dy = bf16_random({B, T, H, D}, "dy");
+  struct Gradients {
+    Tensor dq{DType::bf16, {B, T, H, D}}, dk{DType::bf16, {B, T, G, D}}, dv{DType::bf16, {B, T, G, D}};
+  };
+  const auto backward = [&](kernels::Context& on, const AttentionRun& run, const Gradients& to) {
+    kernels::attention_backward(on, to.dq, to.dk, to.dv, dy, q, k, v, run.y, run.lse, 0.25F, 0);
+  };
+  kernels::Context alone(1, context.isa());
+  const AttentionRun expected(alone, q, k, v, 0);
+  const Gradients expected_gradients, gradients;
+  backward(alone, expected, expected_gradients);
+  kernels::Context crew(3, context.isa());
+  for (int repeat = 0; repeat < 10; ++repeat) {  // threads meet in one another's memory only now and then
+    const AttentionRun run(crew, q, k, v, 0);
+    backward(crew, run, gradients);
+    ASSERT_TRUE(same_bits(run.y, expected.y)) << repeat;
+    ASSERT_TRUE(same_bits(run.lse, expected.lse)) << repeat;
+    ASSERT_TRUE(same_bits(gradients.dq, expected_gradients.dq)) << repeat;
+    ASSERT_TRUE(same_bits(gradients.dk, expected_gradients.dk)) << repeat;
+    ASSERT_TRUE(same_bits(gradients.dv, expected_gradients.dv)) << repeat;
+  }
+}
+
 TEST_P(Bf16UnitsTest, QueriesHaveTheSameBitsWhateverFollowsThem) {
   constexpr std::int64_t T = 205, H = 2, D = 24;
   const Tensor q = bf16_random({1, T, H, D}, "q"), k = bf16_random({1, T, 1, D}, "k"),

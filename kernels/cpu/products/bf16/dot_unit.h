@@ -30,7 +30,8 @@ class DotUnit {
                           call.ld_partial,
                           call.continues,
                           call.ends,
-                          call.out.from(m, 0)};
+                          call.out.from(m, 0),
+                          {}};
       run_pair_tile<LeftPairs::rows>(at_most(rows - m, kPairRows), tile);
     }
   }
@@ -58,7 +59,8 @@ class DotUnit {
                         call.ld_partial,
                         call.continues,
                         false,
-                        {}};
+                        {},
+                        left.ahead};
     run_pair_tile<LeftPairs::panel>(left.count, tile);
   }
 
@@ -67,9 +69,10 @@ class DotUnit {
     constexpr int kChains = 16;
     __m512 chains[kChains];
 #pragma GCC unroll 16
-    for (auto& chain : chains) chain = _mm512_set1_ps(1);
-    const __m512bh left = every_lane(0x3f003f00U);   // 0.5, 0.5
-    const __m512bh right = every_lane(0xbf003f00U);  // 0.5, -0.5: sums stay as they are
+    for (int c = 0; c < kChains; ++c)
+      chains[c] = _mm512_set1_ps(static_cast<float>(c));  // equal ones would be one
+    const __m512bh left = every_lane(0x3f003f00U);        // 0.5, 0.5
+    const __m512bh right = every_lane(0xbf003f00U);       // 0.5, -0.5: sums stay as they are
     for (std::int64_t r = 0; r < rounds; ++r) {
 #pragma GCC unroll 16
       for (auto& chain : chains) chain = _mm512_dpbf16_ps(chain, left, right);

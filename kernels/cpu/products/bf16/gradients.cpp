@@ -53,6 +53,7 @@ template <typename Unit>
 std::int64_t add_block(const WeightGradient& g, const Piece& piece, std::int64_t row, std::int64_t depth,
                        Scratch<Unit>& scratch) {
   Unit::pack_left(scratch.left, g.dy + row * g.O + piece.o, g.O, depth, piece.out_rows);
+  std::int64_t* first_sums = g.sums + (piece.expert * g.O + piece.o) * g.I + piece.i;
   std::int64_t refused = 0;
   for (std::int64_t panel = 0; panel < piece.panels.count; ++panel) {
     const std::int64_t column = piece.i + piece.panels.begin(panel);
@@ -68,12 +69,16 @@ std::int64_t add_block(const WeightGradient& g, const Piece& piece, std::int64_t
     for (std::int64_t m = 0; m < piece.out_rows; m += Unit::kStripRows) {
       const std::int64_t count = at_most(piece.out_rows - m, Unit::kStripRows);
       alignas(64) float values[Unit::kStripRows * Unit::kPanelWidth];
-      std::int64_t* sums = g.sums + (piece.expert * g.O + piece.o + m) * g.I + column;
-      // The sums come from memory while the strip is computed: with few rows this is what takes the time.
-      for (std::int64_t r = 0; r < count; ++r)
-        for (std::int64_t c = 0; c < width; c += 8) __builtin_prefetch(sums + r * g.I + c, 1);
+      std::int64_t* sums = first_sums + m * g.I + piece.panels.begin(panel);
+      // The next strip's sums come from memory while this one is computed: with few rows that is what takes
+      // the time.
+      Ahead ahead{sums + Unit::kStripRows * g.I, g.I * 8, (width + 7) / 8};
+      if (m + Unit::kStripRows >= piece.out_rows)
+        ahead = panel + 1 < piece.panels.count
+                    ? Ahead{first_sums + piece.panels.begin(panel + 1), g.I * 8, (width + 7) / 8}
+                    : Ahead{};
       call.partial = values;
-      scratch.unit.left_strip({scratch.left, piece.out_rows, m, count, 0}, call);
+      scratch.unit.left_strip({scratch.left, piece.out_rows, m, count, 0, ahead}, call);
       for (std::int64_t r = 0; r < count; ++r)
         refused += add_to_grid(sums + r * g.I, values + r * Unit::kPanelWidth, width, g.limit);
     }

@@ -2,6 +2,7 @@
 // for each element, in the order told in products.h whatever the tile's size.
 #pragma once
 
+#include "kernels/cpu/products/ahead.h"
 #include "kernels/cpu/products/bf16/pairs.h"
 
 namespace switchyard::kernels {
@@ -26,6 +27,7 @@ struct PairCall {
   bool continues;  ///< the sums start from `partial`
   bool ends;       ///< the sums go to `out`, else to `partial`
   Output out;
+  Ahead ahead;
 };
 
 inline std::uint32_t load_word(const char* p) {
@@ -59,7 +61,12 @@ template <int kRows, int kVecs, LeftPairs kLeft>
   // Bytes from row to row and from pair to pair.
   const std::int64_t row_bytes = kLeft == LeftPairs::rows ? 2 * call.lda : 4;
   const std::int64_t pair_bytes = kLeft == LeftPairs::rows ? 4 : 4 * call.lda;
+  AheadLines ahead(kLeft == LeftPairs::panel ? call.ahead : Ahead{});
   for (std::int64_t k = 0; k < whole; ++k) {
+    if (kLeft == LeftPairs::panel) {  // two: a tile has fewer pairs than lines when it has few rows
+      ahead.fetch_one();
+      ahead.fetch_one();
+    }
     __m512bh right[kVecs];
 #pragma GCC unroll 4
     for (int v = 0; v < kVecs; ++v) right[v] = right_pairs(b + 16 * v);

@@ -1,6 +1,7 @@
 // What a unit is asked to multiply: the same words for vdpbf16ps and for tiles.
 #pragma once
 
+#include "kernels/cpu/products/ahead.h"
 #include "kernels/cpu/products/bf16/pairs.h"
 
 namespace switchyard::kernels {
@@ -29,6 +30,7 @@ struct PackedLeft {
   std::int64_t first;
   std::int64_t count;
   std::int64_t skip;
+  Ahead ahead;  ///< what is needed after these rows
 };
 
 }  // namespace

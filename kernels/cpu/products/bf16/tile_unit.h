@@ -77,6 +77,8 @@ class TileUnit {
     const Left at{
         reinterpret_cast<const char*>(left.data) + (left.first / kTileSide * tiles + skip) * kTileBytes, 64,
         kTileBytes, tiles * kTileBytes};
+    AheadLines ahead(left.ahead);
+    for (std::int64_t line = 0; line < left.count * left.ahead.lines; ++line) ahead.fetch_one();
     PanelCall rest = call;
     rest.b += skip * kTileSide * call.stride;
     rest.depth -= skip * kDepthStep;
