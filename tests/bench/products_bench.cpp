@@ -1,5 +1,6 @@
-// Speed of products and attention, as shares of this machine's measured peak and of other libraries' speed
-// on the same shapes and threads. Usage: products_bench [threads] [part of a name...]
+// Speed of products and attention in fp32 and bf16, as shares of this machine's measured peaks and of other
+// libraries' fp32 speed on the same shapes and threads. Usage: products_bench [threads] [part of a name...]
+// Names begin with fp32 or bf16.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "kernels/ops/attention.h"
+#include "kernels/ops/elementwise.h"
 #include "kernels/ops/grouped_linear.h"
 #include "kernels/runtime/buffer.h"
 #include "kernels/runtime/peak.h"
@@ -37,9 +39,12 @@ double least_seconds(const std::function<void()>& call) {
   return least;
 }
 
-Tensor random_tensor(Shape shape, const char* name) {
-  Tensor tensor(DType::f32, shape);
-  kernels::fill_normal(tensor, kernels::RandomStream(1, name), 0, 1.0);
+Tensor random_tensor(kernels::Context& context, DType dtype, Shape shape, const char* name) {
+  Tensor wide(DType::f32, shape);
+  kernels::fill_normal(wide, kernels::RandomStream(1, name), 0, 1.0);
+  if (dtype == DType::f32) return wide;
+  Tensor tensor(dtype, shape);
+  kernels::convert(context, tensor, wide);
   return tensor;
 }
 
@@ -53,20 +58,25 @@ class Bench {
  public:
   Bench(int threads, std::vector<std::string> wanted)
       : context_(threads), wanted_(std::move(wanted)), opponents_(opponents(threads)) {
-    peak_ = kernels::measured_peak_flops(context_);
-    fmt::print("{} threads, {}; measured peak {:.1f} GFLOP/s\n", threads, isa_name(context_.isa()),
-               peak_ / 1e9);
-    fmt::print("{:44}  GFLOP/s  of peak", "");
+    for (const DType dtype : {DType::f32, DType::bf16})
+      peaks_.push_back(kernels::measured_peak_flops(context_, dtype));
+    fmt::print("{} threads, {}; measured peak {:.1f} GFLOP/s in fp32, {:.1f} in bf16\n", threads,
+               isa_name(context_.isa()), peaks_[0] / 1e9, peaks_[1] / 1e9);
+    fmt::print("{:49}  GFLOP/s  of peak", "");
     for (const auto& opponent : opponents_) fmt::print("  vs {:8}", opponent->name());
     fmt::print("\n");
   }
 
+  /// What the calls below use.
+  void set_dtype(DType dtype) { A_ = dtype; }
+
   void linear(std::int64_t N, std::int64_t O, std::int64_t I) {
     const std::string shape = fmt::format("N={} (O,I)=({},{})", N, O, I);
-    if (!is_wanted("linear " + shape)) return;
-    const Tensor x = random_tensor({N, I}, "x"), weight = random_tensor({O, I}, "w"),
-                 dy = random_tensor({N, O}, "dy");
-    Tensor y(DType::f32, {N, O}), dx(DType::f32, {N, I}), dweight(DType::f32, {O, I});
+    if (!is_wanted("linear", shape)) return;
+    const Tensor x = random_tensor(context_, A_, {N, I}, "x"),
+                 weight = random_tensor(context_, A_, {O, I}, "w"),
+                 dy = random_tensor(context_, A_, {N, O}, "dy");
+    Tensor y(A_, {N, O}), dx(A_, {N, I}), dweight(DType::f32, {O, I});
     const Gradient gradient({O, I});
     const double flops = 2.0 * static_cast<double>(N * O * I);
     report(
@@ -100,10 +110,11 @@ class Bench {
     }
     const std::string shape =
         fmt::format("{}x{}..{} (O,I)=({},{})", experts, rows.front(), rows.back(), O, I);
-    if (!is_wanted("grouped " + shape)) return;
-    const Tensor x = random_tensor({M, I}, "x"), weight = random_tensor({experts, O, I}, "w"),
-                 dy = random_tensor({M, O}, "dy");
-    Tensor y(DType::f32, {M, O}), dx(DType::f32, {M, I}), dweight(DType::f32, {experts, O, I});
+    if (!is_wanted("grouped", shape)) return;
+    const Tensor x = random_tensor(context_, A_, {M, I}, "x"),
+                 weight = random_tensor(context_, A_, {experts, O, I}, "w"),
+                 dy = random_tensor(context_, A_, {M, O}, "dy");
+    Tensor y(A_, {M, O}), dx(A_, {M, I}), dweight(DType::f32, {experts, O, I});
     const Gradient gradient({experts, O, I});
     const auto each = [&](const std::function<void(std::int64_t, std::int64_t, std::int64_t)>& body) {
       for (std::int64_t e = 0; e < experts; ++e) {
@@ -142,11 +153,13 @@ class Bench {
 
   void attention(std::int64_t B, std::int64_t T, std::int64_t H, std::int64_t G, std::int64_t D) {
     const std::string shape = fmt::format("B={} T={} H={} G={} D={}", B, T, H, G, D);
-    if (!is_wanted("attention " + shape)) return;
-    const Tensor q = random_tensor({B, T, H, D}, "q"), k = random_tensor({B, T, G, D}, "k"),
-                 v = random_tensor({B, T, G, D}, "v"), dy = random_tensor({B, T, H, D}, "dy");
-    Tensor y(DType::f32, {B, T, H, D}), lse(DType::f32, {B, H, T}), dq(DType::f32, {B, T, H, D}),
-        dk(DType::f32, {B, T, G, D}), dv(DType::f32, {B, T, G, D});
+    if (!is_wanted("attention", shape)) return;
+    const Tensor q = random_tensor(context_, A_, {B, T, H, D}, "q"),
+                 k = random_tensor(context_, A_, {B, T, G, D}, "k"),
+                 v = random_tensor(context_, A_, {B, T, G, D}, "v"),
+                 dy = random_tensor(context_, A_, {B, T, H, D}, "dy");
+    Tensor y(A_, {B, T, H, D}), lse(DType::f32, {B, H, T}), dq(A_, {B, T, H, D}), dk(A_, {B, T, G, D}),
+        dv(A_, {B, T, G, D});
     const double pairs = static_cast<double>(B * H) * static_cast<double>(T * (T + 1) / 2);
     const auto width = static_cast<double>(D);
     report(
@@ -158,7 +171,10 @@ class Bench {
   }
 
  private:
-  bool is_wanted(const std::string& name) const {
+  const char* precision() const { return A_ == DType::f32 ? "fp32" : "bf16"; }
+
+  bool is_wanted(const char* kind, const std::string& shape) const {
+    const std::string name = fmt::format("{} {} {}", precision(), kind, shape);
     return wanted_.empty() || std::any_of(wanted_.begin(), wanted_.end(), [&](const std::string& part) {
              return name.find(part) != std::string::npos;
            });
@@ -167,8 +183,10 @@ class Bench {
   void report(const std::string& name, double flops, const std::function<void()>& ours,
               const std::function<void(Opponent&)>& theirs) {
     const double seconds = least_seconds(ours);
-    fmt::print("{:44}  {:7.1f}  {:6.1f}%", name, flops / seconds / 1e9, 100 * flops / seconds / peak_);
-    if (theirs)
+    const double peak = peaks_[A_ == DType::f32 ? 0 : 1];
+    fmt::print("{} {:44}  {:7.1f}  {:6.1f}%", precision(), name, flops / seconds / 1e9,
+               100 * flops / seconds / peak);
+    if (theirs && A_ == DType::f32)
       for (const auto& opponent : opponents_)
         fmt::print("  {:11.2f}", least_seconds([&] { theirs(*opponent); }) / seconds);
     fmt::print("\n");
@@ -178,7 +196,8 @@ class Bench {
   kernels::Context context_;
   std::vector<std::string> wanted_;
   std::vector<std::unique_ptr<Opponent>> opponents_;
-  double peak_ = 0;
+  std::vector<double> peaks_;
+  DType A_ = DType::f32;
 };
 
 }  // namespace
@@ -191,15 +210,28 @@ int main(int argc, char** argv) {
     return 2;
   }
   switchyard::bench::Bench bench(threads, {argv + std::min(argc, 2), argv + argc});
-  for (const std::int64_t N : {64, 512, 1024, 4096})
-    for (const auto& [O, I] :
-         {std::pair{384, 384}, {768, 384}, {1536, 384}, {384, 768}, {257, 256}, {8192, 384}, {1024, 256}})
-      bench.linear(N, O, I);
-  for (const auto& rows :
-       {std::vector<std::int64_t>(8, 64), std::vector<std::int64_t>{256, 1024, 384, 640, 512, 896, 300, 768}})
-    for (const auto& [O, I] : {std::pair{768, 384}, {384, 384}, {1024, 256}}) bench.grouped(rows, O, I);
-  for (const std::int64_t T : {256, 512, 1024}) {
-    bench.attention(4, T, 6, 6, 64);
-    bench.attention(4, T, 6, 2, 64);
+  for (const switchyard::DType dtype : {switchyard::DType::f32, switchyard::DType::bf16}) {
+    bench.set_dtype(dtype);
+    for (const std::int64_t N : {64, 512, 1024, 4096})
+      for (const auto& [O, I] : {std::pair{384, 384},
+                                 {640, 384},
+                                 {1536, 384},
+                                 {3072, 384},
+                                 {384, 1536},
+                                 {257, 256},
+                                 {8192, 384},
+                                 {512, 512},
+                                 {1024, 512},
+                                 {8192, 512}})
+        bench.linear(N, O, I);
+    for (const auto& rows : {std::vector<std::int64_t>(8, 64), std::vector<std::int64_t>(8, 1024),
+                             std::vector<std::int64_t>(32, 512),
+                             std::vector<std::int64_t>{256, 1024, 384, 640, 512, 896, 300, 768}})
+      for (const auto& [O, I] : {std::pair{1536, 384}, {384, 768}, {512, 512}, {512, 256}})
+        bench.grouped(rows, O, I);
+    for (const std::int64_t T : {512, 1024, 4096}) {
+      bench.attention(4096 / T, T, 6, 2, 64);
+      bench.attention(4096 / T, T, 8, 4, 64);
+    }
   }
 }
