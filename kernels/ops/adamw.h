@@ -2,15 +2,10 @@
 #pragma once
 
 #include "kernels/ops/gradient_sum.h"
+#include "kernels/ops/norm_grid.h"
 #include "kernels/runtime/backend.h"
 
 namespace switchyard::kernels {
-
-/// Sums of squares are taken over runs of kNormBlock elements in one fixed order in double, rounded once onto
-/// a grid of 2^-kNormGridExponent and added as 128-bit integers: any split of a parameter at multiples of
-/// kNormBlock, on any ranks, gives the same norm.
-inline constexpr std::int64_t kNormBlock = 1024;
-inline constexpr int kNormGridExponent = 80;
 
 /// A 128-bit sum in two's complement, as two words that can travel between ranks.
 struct WideSum {

@@ -9,13 +9,10 @@
 
 #include <cstdint>
 
+#include "kernels/ops/gradient_grid.h"
 #include "kernels/runtime/tensor.h"
 
 namespace switchyard::kernels {
-
-inline constexpr int kGridExponent = 44;
-inline constexpr double kGridUnit = 0x1p-44;
-inline constexpr std::int64_t kGradientBlockRows = 256;
 
 /// Where the gradient of one parameter is added up. A view: the model owns the memory.
 struct GradientSum {

@@ -43,7 +43,7 @@ void router_backward(Context& context, TensorView dlogits, ConstTensorView dweig
 /// Statistics over S equal runs of rows (S divides N). Overwrites probability_sum (S, E) f64: sum of
 /// probability over the rows, in row order; top_count (S, E) i64: how many rows have the expert among the K
 /// largest probabilities (no bias, no groups); load (E) i64: slots of `expert` (N, K) that chose each expert;
-/// row_sums (2) f64: sums over all rows of the entropy of `probability` (nats) and of lse^2.
+/// row_sums (2) f64: sums over all rows, in an order fixed by N, of the entropy of `probability` (nats) and of lse^2.
 void router_statistics(Context& context, TensorView probability_sum, TensorView top_count, TensorView load,
                        TensorView row_sums, ConstTensorView probability, ConstTensorView lse,
                        ConstTensorView expert);

@@ -7,15 +7,19 @@ namespace switchyard::kernels {
 
 namespace {
 constexpr std::size_t kAlignment = 64;
+constexpr std::size_t kDeviceAlignment =
+    256;  // whole lines of the device's caches, and what bulk copies want
 constexpr std::size_t kFirstBlock = std::size_t{4} << 20;
 
-std::size_t rounded(std::size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+std::size_t rounded(std::size_t bytes, std::size_t alignment) {
+  return (bytes + alignment - 1) / alignment * alignment;
 }
 }  // namespace
 
 TensorView Arena::tensor(DType dtype, Shape shape) {
-  const std::size_t bytes = rounded(static_cast<std::size_t>(shape.elements()) * dtype_size(dtype));
+  const Device device = queue_ == nullptr ? Device::cpu : Device::cuda;
+  const std::size_t bytes = rounded(static_cast<std::size_t>(shape.elements()) * dtype_size(dtype),
+                                    queue_ == nullptr ? kAlignment : kDeviceAlignment);
   while (position_.block < blocks_.size() && position_.offset + bytes > blocks_[position_.block].bytes()) {
     ++position_.block;
     position_.offset = 0;
@@ -23,16 +27,21 @@ TensorView Arena::tensor(DType dtype, Shape shape) {
   if (position_.block == blocks_.size()) {
     std::size_t total = 0;
     for (const Buffer& block : blocks_) total += block.bytes();
-    blocks_.emplace_back(std::max({bytes, total / 2, kFirstBlock}));
+    blocks_.emplace_back(std::max({bytes, total / 2, kFirstBlock}), device);
     position_.offset = 0;
   }
   auto* data = static_cast<std::byte*>(blocks_[position_.block].data()) + position_.offset;
   position_.offset += bytes;
   peak_ = std::max(peak_, used_bytes());
 #ifndef NDEBUG
-  std::memset(data, 0xff, bytes);  // NaN as f32, f64 and bf16; -1 as integer
+  constexpr std::uint8_t kOnes = 0xff;  // NaN as f32, f64 and bf16; -1 as integer
+  if (queue_ == nullptr) {
+    std::memset(data, kOnes, bytes);
+  } else {
+    queue_->fill(data, kOnes, bytes);
+  }
 #endif
-  return {data, dtype, shape};
+  return {data, dtype, shape, device};
 }
 
 void Arena::release(Position position) {
@@ -41,7 +50,7 @@ void Arena::release(Position position) {
     std::size_t total = 0;
     for (const Buffer& block : blocks_) total += block.bytes();
     blocks_.clear();
-    blocks_.emplace_back(total);
+    blocks_.emplace_back(total, queue_ == nullptr ? Device::cpu : Device::cuda);
   }
 }
 

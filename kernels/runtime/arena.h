@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/runtime/buffer.h"
+#include "kernels/runtime/device.h"
 
 namespace switchyard::kernels {
 
@@ -13,7 +14,8 @@ namespace switchyard::kernels {
 /// not cleared: builds with assertions fill it with NaN so that a read before a write shows.
 class Arena {
  public:
-  Arena() = default;
+  /// On the queue's device, or on the CPU without one. The queue must outlive the arena.
+  explicit Arena(DeviceQueue* queue = nullptr) : queue_(queue) {}
   Arena(Arena&&) = default;
   Arena& operator=(Arena&&) = default;
 
@@ -31,6 +33,7 @@ class Arena {
   std::size_t peak_bytes() const { return peak_; }
 
  private:
+  DeviceQueue* queue_;
   std::vector<Buffer> blocks_;
   Position position_;
   std::size_t peak_ = 0;

@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "kernels/runtime/device.h"
+
 namespace switchyard::kernels {
 
 namespace {
@@ -16,8 +18,12 @@ std::size_t mapped_size(std::size_t bytes) {
 }
 }  // namespace
 
-Buffer::Buffer(std::size_t bytes) : bytes_(bytes) {
+Buffer::Buffer(std::size_t bytes, Device device) : bytes_(bytes), device_(device) {
   if (bytes == 0) return;
+  if (device == Device::cuda) {
+    data_ = allocate_device_memory(bytes);
+    return;
+  }
   // Anonymous mappings arrive zeroed and untouched: the thread that first writes a page places it.
   const std::size_t size = mapped_size(bytes);
   const std::size_t slack = size >= kHugePage ? kHugePage : 0;
@@ -40,7 +46,12 @@ Buffer::Buffer(std::size_t bytes) : bytes_(bytes) {
 }
 
 Buffer::~Buffer() {
-  if (data_ != nullptr) munmap(data_, mapped_size(bytes_));
+  if (data_ == nullptr) return;
+  if (device_ == Device::cuda) {
+    release_device_memory(data_);
+  } else {
+    munmap(data_, mapped_size(bytes_));
+  }
 }
 
 }  // namespace switchyard::kernels

@@ -16,10 +16,11 @@ HEADER_PLACES = [
     (r"nccl\.h", ["parallel/"]),
     (r"H5.*\.h|H5Cpp\.h|hdf5\.h|hdf5/.*", ["data/tokens/shard/hdf5_layout.cpp", "tests/data/", "tests/faults/"]),
     (r"yaml-cpp/.*|yaml\.h", ["app/config/"]),
-    (r"cuda.*|cublas.*|cudnn.*|cub/.*|thrust/.*|cutlass/.*|cooperative_groups.*|nv(tx3/|rtc|ml).*", ["kernels/cuda/"]),
+    (r"cuda.*|cublas.*|cudnn.*|cub/.*|thrust/.*|cutlass/.*|cooperative_groups.*|nv(tx3/|rtc|ml).*",
+     ["kernels/cuda/", "tests/support/cuda_on_host/", "tests/kernels/cuda/"]),
     (r"dnnl.*|oneapi/dnnl/.*", ["kernels/cpu/", "tests/bench/"]),
     (r"cblas\.h|openblas.*|benchmark/.*", ["tests/bench/"]),
-    (r"gtest/.*|gmock/.*", ["tests/"]),
+    (r"gtest/.*|gmock/.*|sanitizer/.*", ["tests/"]),
     (r"CLI/.*", ["app/"]),
     (r"spdlog/.*", ["app/", "parallel/", "data/", "tests/"]),
     (r"nlohmann/.*", ["app/", "data/", "tests/"]),
@@ -51,6 +52,7 @@ LIBRARY_PLACES = [
     (r"fmt::.*", ["kernels/", "parallel/", "data/", "moe/", "app/", "tests/"]),
     (r"PkgConfig::(XXHASH|ZSTD|PCRE2|UTF8PROC)", ["data/"]),
     (r"\$.*", ["tests/bench/", "kernels/cuda/", "parallel/", "tests/CMakeLists.txt"]),  # a variable hides what it links
+    (r"switchyard_cuda_compiler", ["kernels/cuda/"]),
     (r"Threads::Threads|switchyard_compiler", ["kernels/", "parallel/", "data/", "moe/", "app/", "tests/"]),
 ]
 

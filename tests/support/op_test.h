@@ -72,10 +72,11 @@ std::vector<Complex> as_complex(const std::vector<double>& values);
 struct CpuLevel {
   kernels::Isa isa;
   int threads;
+  Device device = Device::cpu;
 };
 class CpuOpTest : public testing::TestWithParam<CpuLevel> {
  protected:
-  CpuOpTest() : context(GetParam().threads, GetParam().isa) {}
+  CpuOpTest() : context(GetParam().threads, GetParam().isa, GetParam().device) {}
   kernels::Context context;
 };
 /// Named in the list of tests; the default would print padding, which differs between two listings.
