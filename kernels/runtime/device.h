@@ -46,6 +46,8 @@ class DeviceEvent {
   virtual ~DeviceEvent() = default;
   /// Lets the host wait until the queue has come there. Throws DeviceError if the work before it failed.
   virtual void wait() = 0;
+  /// Whether the queue has come there; does not wait. Throws as wait().
+  virtual bool done() = 0;
 };
 
 /// Work on a device, done in the order in which it was given; the host does not wait for it unless it says

@@ -15,6 +15,11 @@ class Event : public DeviceEvent {
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
   void wait() override { cuda::check(cudaEventSynchronize(event_), "waiting for the device"); }
+  bool done() override {
+    const cudaError_t status = cudaEventQuery(event_);
+    if (status != cudaErrorNotReady) cuda::check(status, "asking how far the device is");
+    return status == cudaSuccess;
+  }
   cudaEvent_t get() const { return event_; }
 
  private:
