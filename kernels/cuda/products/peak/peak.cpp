@@ -1,0 +1,17 @@
+#include "kernels/runtime/peak.h"
+
+#include "kernels/cuda/products/peak/multiply_adds.h"
+#include "kernels/cuda/runtime/stream.h"
+
+namespace switchyard::kernels {
+
+template <>
+double Peak<Backend::cuda>::run(Context& context, std::int64_t pieces, std::int64_t rounds) {
+  ArenaScope scope(context.scratch());
+  auto* sink = scope.tensor(DType::f32, {1}).data<float>();
+  cuda::multiply_adds(cuda::stream_of(context), pieces, rounds, sink);
+  context.queue()->wait();
+  return cuda::kOperationsOfRound;
+}
+
+}  // namespace switchyard::kernels
