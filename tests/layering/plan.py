@@ -52,7 +52,7 @@ LIBRARY_PLACES = [
     (r"fmt::.*", ["kernels/", "parallel/", "data/", "moe/", "app/", "tests/"]),
     (r"PkgConfig::(XXHASH|ZSTD|PCRE2|UTF8PROC)", ["data/"]),
     (r"\$.*", ["tests/bench/", "kernels/cuda/", "parallel/", "tests/CMakeLists.txt"]),  # a variable hides what it links
-    (r"switchyard_cuda_compiler", ["kernels/cuda/"]),
+    (r"switchyard_cuda_(compiler|flags)", ["kernels/cuda/"]),
     (r"Threads::Threads|switchyard_compiler", ["kernels/", "parallel/", "data/", "moe/", "app/", "tests/"]),
 ]
 

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import unittest
 
-SCRIPT = pathlib.Path(__file__).resolve().parents[3] / "scripts/gpu_check"
+SCRIPT = pathlib.Path(__file__).resolve().parents[4] / "scripts/gpu_check"
 COMPILER = os.environ.get("CXX", "c++")
 
 
