@@ -52,7 +52,7 @@ Session::Session(Config config, parallel::Communicator& world, int ranks_on_host
     : config_(std::move(config)), world_(world), context_(threads_per_rank(config_, ranks_on_host)) {
   check_layout(config_, world_.size());
   if (config_.run.device == DeviceChoice::cuda)
-    throw DeviceError("run.device is cuda, but this program was built without CUDA; set run.device: cpu");
+    throw DeviceError("run.device is cuda, but this version trains on the CPU only; set run.device: cpu");
   train_data_ = std::make_unique<data::TokenDataset>(config_.data.train, "train");
   if (train_data_->num_windows(config_.data.sequence_length) == 0)
     throw DataError(
