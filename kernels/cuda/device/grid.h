@@ -6,14 +6,9 @@
 
 #include <cstdint>
 
-namespace switchyard::kernels::cuda {
+#include "kernels/cuda/device/grid_sum.h"
 
-/// A GradientSum in plain pointers.
-struct GridSum {
-  std::int64_t* sums = nullptr;
-  std::int64_t* overflow = nullptr;
-  std::int64_t limit = 0;
-};
+namespace switchyard::kernels::cuda {
 
 /// sums[at] += round(value * 2^44); a value that is NaN or beyond the limit adds 0 and is counted.
 __device__ __forceinline__ void add_to_grid(const GridSum& grid, std::int64_t at, float value) {

@@ -1,7 +1,7 @@
 // What the ops of the GPU hand to their launches: plain pointers out of views.
 #pragma once
 
-#include "kernels/cuda/device/grid.h"
+#include "kernels/cuda/device/grid_sum.h"
 #include "kernels/cuda/runtime/stream.h"
 #include "kernels/ops/gradient_sum.h"
 

@@ -3,6 +3,7 @@
 // by chain.
 #include "kernels/cuda/rows/embedding.h"
 
+#include "kernels/cuda/device/grid.h"
 #include "kernels/cuda/device/launch.h"
 #include "kernels/cuda/device/types.h"
 #include "kernels/cuda/device/vectors.h"

@@ -2,6 +2,7 @@
 // the lanes are added as a tree: the order depends on C alone.
 #include "kernels/cuda/rows/rms_norm.h"
 
+#include "kernels/cuda/device/grid.h"
 #include "kernels/cuda/device/launch.h"
 #include "kernels/cuda/device/reduce.h"
 #include "kernels/cuda/device/types.h"

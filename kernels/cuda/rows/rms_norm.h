@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "kernels/cuda/device/grid.h"
+#include "kernels/cuda/device/grid_sum.h"
 #include "kernels/runtime/dtype.h"
 
 namespace switchyard::kernels::cuda {

@@ -1,5 +1,6 @@
 #include "kernels/cuda/products/dense/columns.h"
 
+#include "kernels/cuda/device/grid.h"
 #include "kernels/cuda/device/launch.h"
 #include "kernels/cuda/device/numbers.h"
 #include "kernels/cuda/device/types.h"

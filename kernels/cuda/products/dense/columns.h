@@ -1,7 +1,7 @@
 // What dense layers need beside products: biases, their gradients, and the plan of one segment.
 #pragma once
 
-#include "kernels/cuda/device/grid.h"
+#include "kernels/cuda/device/grid_sum.h"
 #include "kernels/cuda/products/grouped/segment_plan.h"
 #include "kernels/runtime/dtype.h"
 

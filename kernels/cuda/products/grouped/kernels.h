@@ -2,7 +2,7 @@
 // serves. All pointers are of the device.
 #pragma once
 
-#include "kernels/cuda/device/grid.h"
+#include "kernels/cuda/device/grid_sum.h"
 #include "kernels/cuda/products/grouped/segment_plan.h"
 #include "kernels/runtime/dtype.h"
 
