@@ -8,6 +8,7 @@ if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
   set(CMAKE_CUDA_COMPILER ${SWITCHYARD_NVCC})
 endif()
 set(CMAKE_CUDA_ARCHITECTURES OFF)
+set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)  # one runtime in the program: the one that the rest links
 enable_language(CUDA)
 if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # older CMakes do not know it of newer compilers
   set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")

@@ -20,7 +20,7 @@ namespace {
 
 void check_lt(cublasStatus_t status, const char* what) {
   if (status != CUBLAS_STATUS_SUCCESS)
-    throw DeviceError(fmt::format("cuda: cuBLASLt: {}: {}", what, cublasGetStatusName(status)));
+    throw DeviceError(fmt::format("cuda: cuBLASLt: {}: {}", what, cublasLtGetStatusName(status)));
 }
 
 template <typename Handle, auto kDestroy>
