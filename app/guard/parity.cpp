@@ -11,6 +11,7 @@
 
 #include "app/train/messages.h"
 #include "kernels/runtime/error.h"
+#include "kernels/runtime/host_values.h"
 
 namespace switchyard::app {
 
@@ -18,9 +19,9 @@ namespace {
 
 using data::Digest;
 
-Digest digest_of_slice(const moe::StateSlice& slice) {
-  return data::digest_of(slice.data,
-                         static_cast<std::size_t>(slice.end - slice.begin) * dtype_size(slice.dtype));
+Digest digest_of_values(kernels::Context& context, ConstTensorView values) {
+  const kernels::HostValues host(context, values);
+  return data::digest_of(host.view().raw(), host.view().bytes());
 }
 
 std::string host_name() {
@@ -56,14 +57,14 @@ std::vector<Digest> gather(parallel::Communicator& group, const std::vector<Dige
 void Parity::remember() {
   remembered_.clear();
   for (const moe::StateSlice& slice : optimizer_.resting_state())
-    remembered_.push_back(digest_of_slice(slice));
+    remembered_.push_back(digest_of_values(model_.context(), slice.values()));
 }
 
 std::string Parity::changed_here() const {
   if (remembered_.empty()) return {};
   const std::vector<moe::StateSlice> slices = optimizer_.resting_state();
   for (std::size_t i = 0; i < slices.size(); ++i)
-    if (digest_of_slice(slices[i]) != remembered_[i])
+    if (digest_of_values(model_.context(), slices[i].values()) != remembered_[i])
       return fmt::format("elements [{}, {}) of {} changed in its memory while nothing wrote them",
                          slices[i].begin, slices[i].end, slices[i].name);
   return {};
@@ -76,8 +77,7 @@ std::string Parity::odd_here(moe::ParameterGroup& group) const {
   for (int owner = 0; owner < ranks.size(); ++owner)
     for (const parallel::ShardPiece& piece : group.layout().pieces(owner)) {
       pieces.emplace_back(piece, owner);
-      const TensorView weight = group.weight(piece);
-      own.push_back(data::digest_of(weight.raw(), weight.bytes()));
+      own.push_back(digest_of_values(model_.context(), group.weight(piece)));
     }
   const auto size = static_cast<std::size_t>(ranks.size());
   const std::vector<Digest> all = gather(ranks, own);
@@ -97,7 +97,7 @@ std::string Parity::odd_here(moe::ParameterGroup& group) const {
 std::string Parity::odd_bias_here() const {
   std::vector<Digest> own;
   for (const TensorView& bias : model_.balancing_biases())
-    own.push_back(data::digest_of(bias.raw(), bias.bytes()));
+    own.push_back(digest_of_values(model_.context(), bias));
   const auto size = static_cast<std::size_t>(world_.size());
   const std::vector<Digest> all = gather(world_, own);
   for (std::size_t i = 0; i < own.size(); ++i)

@@ -4,8 +4,8 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <random>
 
 #include "app/terminal/format.h"
@@ -15,6 +15,7 @@
 #include "data/checkpoint/load/verify.h"
 #include "data/checkpoint/save/attempt.h"
 #include "kernels/runtime/clock.h"
+#include "kernels/runtime/transfer.h"
 
 namespace switchyard::app {
 
@@ -114,7 +115,7 @@ std::vector<data::TensorSlice> in_place(const std::vector<moe::StateSlice>& slic
 }
 
 // Copies of what the slices show, so that training can change the originals.
-std::vector<data::TensorSlice> copied(const std::vector<moe::StateSlice>& slices,
+std::vector<data::TensorSlice> copied(kernels::Context& context, const std::vector<moe::StateSlice>& slices,
                                       std::vector<kernels::Buffer>& copies) {
   std::vector<data::TensorSlice> result;
   copies.resize(slices.size());
@@ -122,7 +123,7 @@ std::vector<data::TensorSlice> copied(const std::vector<moe::StateSlice>& slices
     const moe::StateSlice& slice = slices[i];
     const auto bytes = static_cast<std::size_t>(slice.end - slice.begin) * dtype_size(slice.dtype);
     if (copies[i].bytes() != bytes) copies[i] = kernels::Buffer(bytes);
-    if (bytes > 0) std::memcpy(copies[i].data(), slice.data, bytes);
+    kernels::copy(context, {copies[i].data(), slice.dtype, {slice.end - slice.begin}}, slice.values());
     result.push_back({slice.name, slice.dtype, slice.shape, slice.begin, slice.end, copies[i].data()});
   }
   return result;
@@ -162,9 +163,9 @@ bool Checkpointer::begin(Pending& pending) {
   return cause.empty();
 }
 
-void Checkpointer::start(std::int64_t step, const std::vector<moe::StateSlice>& slices,
-                         const data::State& state, const std::vector<std::string>& continuation,
-                         const std::string& config_digest) {
+void Checkpointer::start(kernels::Context& context, std::int64_t step,
+                         const std::vector<moe::StateSlice>& slices, const data::State& state,
+                         const std::vector<std::string>& continuation, const std::string& config_digest) {
   if (pending_) finish();
   const auto begun = std::chrono::steady_clock::now();
   Pending pending;
@@ -172,7 +173,9 @@ void Checkpointer::start(std::int64_t step, const std::vector<moe::StateSlice>& 
   pending.state = state;
   pending.continuation = continuation;
   pending.config_digest = config_digest;
-  pending.slices = config_.background ? copied(slices, snapshot_) : in_place(slices);
+  const bool on_device =
+      std::ranges::any_of(slices, [](const auto& slice) { return slice.device != Device::cpu; });
+  pending.slices = config_.background || on_device ? copied(context, slices, snapshot_) : in_place(slices);
   if (!begin(pending)) return;
   pending_ = std::move(pending);
   if (config_.background)

@@ -18,6 +18,7 @@
 #include "data/checkpoint/save/background_saver.h"
 #include "data/io/io.h"
 #include "kernels/runtime/buffer.h"
+#include "kernels/runtime/context.h"
 #include "moe/model/state.h"
 #include "parallel/communicators/communicator.h"
 
@@ -45,9 +46,11 @@ class Checkpointer {
   std::filesystem::path rewind_to(std::int64_t step);
 
   /// Starts saving `slices` as of `step`; a save under way is finished first. Without checkpoint.background
-  /// the part is written before this returns, straight from the slices. Collective.
-  void start(std::int64_t step, const std::vector<moe::StateSlice>& slices, const data::State& state,
-             const std::vector<std::string>& continuation, const std::string& config_digest);
+  /// the part is written before this returns, straight from the slices where they are in host memory.
+  /// Collective.
+  void start(kernels::Context& context, std::int64_t step, const std::vector<moe::StateSlice>& slices,
+             const data::State& state, const std::vector<std::string>& continuation,
+             const std::string& config_digest);
   /// Whether this rank's part of the save under way is still being written.
   bool is_busy() const;
   /// Whether a save was started and neither committed nor abandoned; the same on all ranks.

@@ -57,7 +57,7 @@ void load_initial_weights(Session& session, data::Io& io, const RunState& state)
   const std::filesystem::path checkpoint = find_for_all(session, io);
   const data::Manifest manifest = data::read_manifest(io, checkpoint);
   check_tokenizer(manifest, state, checkpoint.string());
-  load_slices(io, checkpoint, moe::model_state(session.model()));
+  load_slices(io, checkpoint, moe::model_state(session.model()), session.context());
   session.model().use_state(session.context());
   if (session.world().rank() != 0) return;
   spdlog::info("weights from {}", checkpoint.string());

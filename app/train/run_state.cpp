@@ -7,6 +7,7 @@
 #include "app/config/table/write.h"
 #include "data/checkpoint/load/reader.h"
 #include "kernels/runtime/error.h"
+#include "kernels/runtime/host_values.h"
 
 namespace switchyard::app {
 
@@ -111,7 +112,7 @@ void check_can_resume(const RunState& state, const Config& config, const std::st
 }
 
 void load_slices(data::Io& io, const std::filesystem::path& checkpoint,
-                 const std::vector<moe::StateSlice>& slices) {
+                 const std::vector<moe::StateSlice>& slices, kernels::Context& context) {
   data::CheckpointReader reader(io, checkpoint);
   for (const moe::StateSlice& slice : slices) {
     const data::TensorRecord* tensor = reader.find(slice.name);
@@ -126,7 +127,9 @@ void load_slices(data::Io& io, const std::filesystem::path& checkpoint,
                       "section it was trained with",
                       checkpoint.string(), slice.name, dtype_name(tensor->dtype),
                       fmt::join(tensor->shape, ", "), dtype_name(slice.dtype), fmt::join(slice.shape, ", ")));
-    reader.read(slice.name, slice.begin, slice.end, slice.data);
+    kernels::HostEdit edit(context, slice.values());
+    reader.read(slice.name, slice.begin, slice.end, edit.view().raw());
+    edit.finish();
   }
 }
 

@@ -12,6 +12,7 @@
 #include "data/checkpoint/format/manifest.h"
 #include "data/io/io.h"
 #include "data/tokens/token_dataset.h"
+#include "kernels/runtime/context.h"
 #include "moe/model/state.h"
 
 namespace switchyard::app {
@@ -54,6 +55,6 @@ void check_can_resume(const RunState& state, const Config& config, const std::st
 /// Fills the slices from a checkpoint. Throws CheckpointError naming a tensor that is missing or of another
 /// shape.
 void load_slices(data::Io& io, const std::filesystem::path& checkpoint,
-                 const std::vector<moe::StateSlice>& slices);
+                 const std::vector<moe::StateSlice>& slices, kernels::Context& context);
 
 }  // namespace switchyard::app

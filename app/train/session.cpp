@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "app/config/rules.h"
+#include "kernels/runtime/device.h"
 #include "kernels/runtime/error.h"
 
 namespace switchyard::app {
@@ -16,6 +17,18 @@ int threads_per_rank(const Config& config, int ranks_on_host) {
   if (config.run.threads > 0) return static_cast<int>(config.run.threads);
   const auto cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   return std::max(1, cores / std::max(1, ranks_on_host));
+}
+
+// Ranks of a host take its devices in turn.
+Device chosen_device(const Config& config, int rank, int ranks_on_host) {
+  if (config.run.device == DeviceChoice::cpu) return Device::cpu;
+  const kernels::FoundDevices found = kernels::found_devices();
+  if (found.devices.empty()) {
+    if (config.run.device == DeviceChoice::automatic) return Device::cpu;
+    throw DeviceError(fmt::format("run.device is cuda, but {}; set run.device: cpu", found.none_because));
+  }
+  kernels::use_device(rank % std::max(1, ranks_on_host) % static_cast<int>(found.devices.size()));
+  return Device::cuda;
 }
 
 std::unique_ptr<data::TokenDataset> open_validation(const Config& config, const data::TokenDataset& train) {
@@ -49,10 +62,11 @@ StepShape step_shape(const Config& config, int rank, int ranks) {
 }
 
 Session::Session(Config config, parallel::Communicator& world, int ranks_on_host)
-    : config_(std::move(config)), world_(world), context_(threads_per_rank(config_, ranks_on_host)) {
+    : config_(std::move(config)),
+      world_(world),
+      context_(threads_per_rank(config_, ranks_on_host), kernels::chosen_isa(),
+               chosen_device(config_, world.rank(), ranks_on_host)) {
   check_layout(config_, world_.size());
-  if (config_.run.device == DeviceChoice::cuda)
-    throw DeviceError("run.device is cuda, but this version trains on the CPU only; set run.device: cpu");
   train_data_ = std::make_unique<data::TokenDataset>(config_.data.train, "train");
   if (train_data_->num_windows(config_.data.sequence_length) == 0)
     throw DataError(

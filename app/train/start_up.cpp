@@ -11,6 +11,7 @@
 #include "app/terminal/format.h"
 #include "data/storage/digest.h"
 #include "data/storage/file.h"
+#include "kernels/runtime/device.h"
 #include "kernels/runtime/peak.h"
 #include "moe/model/cost.h"
 
@@ -36,6 +37,19 @@ std::string config_digest(const Config& config) {
   return data::digest_of(text.data(), text.size()).text();
 }
 
+namespace {
+void log_devices() {
+  const kernels::FoundDevices found = kernels::found_devices();
+  for (std::size_t index = 0; index < found.devices.size(); ++index) {
+    const kernels::DeviceInfo& device = found.devices[index];
+    spdlog::info("device {}: {}, compute {}.{}, {} of {} free; driver for CUDA {}, program for CUDA {}",
+                 index, device.name, device.major, device.minor,
+                 format_bytes(static_cast<std::int64_t>(device.free_bytes)),
+                 format_bytes(static_cast<std::int64_t>(device.memory_bytes)), device.driver, device.runtime);
+  }
+}
+}  // namespace
+
 void log_start(Session& session, const RunFolder& folder, const RunState& state, double peak_flops) {
   const Config& config = session.config();
   const moe::ModelCost cost = moe::model_cost(config.model, config.data.sequence_length);
@@ -49,6 +63,7 @@ void log_start(Session& session, const RunFolder& folder, const RunState& state,
   spdlog::info("ranks: {} ({} expert-parallel), {} thread(s) each, {}, peak {}FLOP/s", session.world().size(),
                config.parallel.expert, session.context().threads().count(),
                kernels::isa_name(session.context().isa()), format_count(peak_flops));
+  if (session.context().device() == Device::cuda) log_devices();
   if (state.step > 0)
     spdlog::info("resuming after step {} from {}", state.step, folder.checkpoints().string());
   else

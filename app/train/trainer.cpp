@@ -15,6 +15,7 @@
 #include "data/checkpoint/load/verify.h"
 #include "data/io/real_io.h"
 #include "kernels/runtime/clock.h"
+#include "kernels/runtime/error.h"
 #include "moe/model/cost.h"
 #include "moe/optim/schedule.h"
 
@@ -33,6 +34,8 @@ int run_training(const Config& config, parallel::Communicator& world, const Trai
   if (options.place_observer != nullptr) options.place_observer->entered({});
   Session session(config, world, options.ranks_on_host);
   session.context().place().set_observer(options.place_observer);
+  if (options.probe != nullptr && session.context().device() != Device::cpu)
+    throw UserError("--inject: a drill that spoils values works in host memory; set run.device: cpu");
   session.context().place().set_probe(options.probe);
   Trainer trainer(session, options.io != nullptr ? *options.io : real, options);
   return trainer.run();
@@ -100,7 +103,7 @@ void Trainer::resume_or_start() {
 void Trainer::load(const std::filesystem::path& checkpoint) {
   state_ = from_manifest(data::read_manifest(io_, checkpoint));
   check_can_resume(state_, session_.config(), session_.data_digest());
-  load_slices(io_, checkpoint, session_.optimizer().needed_state());
+  load_slices(io_, checkpoint, session_.optimizer().needed_state(), session_.context());
   session_.model().use_state(session_.context());
   session_.optimizer().set_updates(state_.updates);
   guard_.restore(state_);
@@ -265,8 +268,8 @@ void Trainer::save() {
   place().enter(kernels::Phase::save);
   guard_.store(state_);
   const data::State state = to_manifest(state_, session_.config());
-  checkpointer_.start(state_.step, session_.optimizer().owned_state(), state, continuation_keys(state),
-                      config_digest(session_.config()));
+  checkpointer_.start(session_.context(), state_.step, session_.optimizer().owned_state(), state,
+                      continuation_keys(state), config_digest(session_.config()));
   if (!checkpointer_.is_pending()) schedule_->note_failed(state_.step);
 }
 

@@ -48,7 +48,7 @@ TrainedModel::TrainedModel(const std::filesystem::path& path, int threads, std::
   model_ =
       std::make_unique<moe::Model>(context_, config.model, *mesh_, moe::ModelLimits{1, rows, positions, 0},
                                    static_cast<std::uint64_t>(config.run.seed));
-  load_slices(io_, stored_.checkpoint, moe::model_state(*model_));
+  load_slices(io_, stored_.checkpoint, moe::model_state(*model_), context_);
   model_->use_state(context_);
 }
 

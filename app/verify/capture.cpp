@@ -10,6 +10,7 @@
 
 #include "app/train/messages.h"
 #include "kernels/runtime/check.h"
+#include "kernels/runtime/host_values.h"
 
 namespace switchyard::app {
 
@@ -20,7 +21,7 @@ void append(std::string& out, const void* bytes, std::size_t size) {
 }
 
 // One slice as bytes: sizes first, so that the reader can walk.
-void pack(std::string& out, const moe::StateSlice& slice) {
+void pack(kernels::Context& context, std::string& out, const moe::StateSlice& slice) {
   const std::size_t bytes = static_cast<std::size_t>(slice.end - slice.begin) * dtype_size(slice.dtype);
   const std::int64_t head[] = {static_cast<std::int64_t>(slice.name.size()),
                                static_cast<std::int64_t>(slice.dtype),
@@ -28,7 +29,7 @@ void pack(std::string& out, const moe::StateSlice& slice) {
   append(out, head, sizeof head);
   append(out, slice.name.data(), slice.name.size());
   append(out, slice.shape.data(), slice.shape.size() * sizeof(std::int64_t));
-  append(out, slice.data, bytes);
+  append(out, kernels::HostValues(context, slice.values()).view().raw(), bytes);
 }
 
 class Unpacker {
@@ -143,9 +144,10 @@ std::string step_difference(const StepCapture& expected, const StepCapture& foun
 
 }  // namespace
 
-GlobalTensors assemble(parallel::Communicator& world, const std::vector<moe::StateSlice>& slices) {
+GlobalTensors assemble(kernels::Context& context, parallel::Communicator& world,
+                       const std::vector<moe::StateSlice>& slices) {
   std::string packed;
-  for (const moe::StateSlice& slice : slices) pack(packed, slice);
+  for (const moe::StateSlice& slice : slices) pack(context, packed, slice);
   GlobalTensors tensors;
   std::map<std::string, std::int64_t> covered;
   for (const std::string& text : gather_texts(world, packed)) {
@@ -159,12 +161,15 @@ GlobalTensors assemble(parallel::Communicator& world, const std::vector<moe::Sta
   return tensors;
 }
 
-void scatter(const GlobalTensors& tensors, const std::vector<moe::StateSlice>& slices) {
+void scatter(kernels::Context& context, const GlobalTensors& tensors,
+             const std::vector<moe::StateSlice>& slices) {
   for (const moe::StateSlice& slice : slices) {
     const GlobalTensor& tensor = tensors.at(slice.name);
     const std::size_t width = dtype_size(slice.dtype);
-    std::memcpy(slice.data, tensor.bytes.data() + static_cast<std::size_t>(slice.begin) * width,
+    kernels::HostEdit edit(context, slice.values());
+    std::memcpy(edit.view().raw(), tensor.bytes.data() + static_cast<std::size_t>(slice.begin) * width,
                 static_cast<std::size_t>(slice.end - slice.begin) * width);
+    edit.finish();
   }
 }
 

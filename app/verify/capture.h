@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/runtime/context.h"
 #include "moe/model/state.h"
 #include "moe/model/step_totals.h"
 #include "parallel/communicators/communicator.h"
@@ -32,9 +33,11 @@ using Capture = std::vector<StepCapture>;
 
 /// Puts the slices of all ranks together. Collective. Throws InternalError unless they cover each tensor
 /// once.
-GlobalTensors assemble(parallel::Communicator& world, const std::vector<moe::StateSlice>& slices);
+GlobalTensors assemble(kernels::Context& context, parallel::Communicator& world,
+                       const std::vector<moe::StateSlice>& slices);
 /// Fills the slices from whole tensors.
-void scatter(const GlobalTensors& tensors, const std::vector<moe::StateSlice>& slices);
+void scatter(kernels::Context& context, const GlobalTensors& tensors,
+             const std::vector<moe::StateSlice>& slices);
 
 /// The first place at which two captures differ: losses, counts, gradients, norm, then weights and moments,
 /// step by step. Empty if every bit is equal.

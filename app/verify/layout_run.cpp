@@ -75,7 +75,7 @@ class SmallRun {
   }
 
   void resume(const GlobalTensors& state, std::int64_t step) {
-    scatter(state, optimizer_.needed_state());
+    scatter(context_, state, optimizer_.needed_state());
     model_.use_state(context_);
     optimizer_.set_updates(step);
   }
@@ -98,8 +98,8 @@ class SmallRun {
     const moe::UpdateReport update = optimizer_.step(context_, rate, capture.summary.finite);
     if (update.applied) optimizer_.balance(loads_of(capture.summary));
     capture.gradient_norm = update.gradient_norm;
-    capture.gradients = assemble(world_, optimizer_.gradient_sums());
-    capture.state = assemble(world_, optimizer_.owned_state());
+    capture.gradients = assemble(context_, world_, optimizer_.gradient_sums());
+    capture.state = assemble(context_, world_, optimizer_.owned_state());
     return capture;
   }
 

@@ -1,13 +1,13 @@
 #include "moe/layers/attention.h"
 
 #include <cmath>
-#include <cstring>
 
 #include "kernels/ops/attention.h"
 #include "kernels/ops/elementwise.h"
 #include "kernels/ops/linear.h"
 #include "kernels/ops/rms_norm.h"
 #include "kernels/ops/rope.h"
+#include "kernels/runtime/transfer.h"
 
 namespace switchyard::moe {
 
@@ -72,10 +72,10 @@ float score_scale(const ModelConfig& config) {
   return static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_width(config))));
 }
 
-void append_to_cache(KvCache& cache, ConstTensorView k, ConstTensorView v) {
+void append_to_cache(kernels::Context& context, KvCache& cache, ConstTensorView k, ConstTensorView v) {
   const std::int64_t rows = k.dim(0);
-  std::memcpy(cache.k.rows(cache.length, rows).raw(), k.raw(), k.bytes());
-  std::memcpy(cache.v.rows(cache.length, rows).raw(), v.raw(), v.bytes());
+  kernels::copy(context, cache.k.rows(cache.length, rows), k);
+  kernels::copy(context, cache.v.rows(cache.length, rows), v);
   cache.length += rows;
 }
 
@@ -105,7 +105,7 @@ void attention_forward(LayerContext& layer, const AttentionParameters& parameter
   ConstTensorView keys = saved.k.out, values = saved.v.out;
   std::int64_t S = T;
   if (cache != nullptr) {
-    append_to_cache(*cache, saved.k.out, saved.v.out);
+    append_to_cache(layer.kernels, *cache, saved.k.out, saved.v.out);
     S = cache->length;
     keys = cache->k.rows(0, S);
     values = cache->v.rows(0, S);

@@ -2,7 +2,9 @@
 
 #include "kernels/ops/grouped_linear.h"
 #include "kernels/ops/swiglu.h"
+#include "kernels/runtime/host_values.h"
 #include "moe/broken/broken_rules.h"
+#include "moe/layers/placement.h"
 
 namespace switchyard::moe {
 
@@ -22,14 +24,25 @@ void dispatch(LayerContext& layer, parallel::RowExchange& exchange, const Exchan
               TensorView received, ConstTensorView sorted) {
   const kernels::TraceScope trace(layer.kernels.trace(), "exchange_dispatch", 0,
                                   static_cast<double>(received.bytes()));
-  exchange.dispatch(plan, round, received, sorted);
+  if (received.device() == Device::cpu || plan.ranks() == 1)
+    return exchange.dispatch(plan, round, received, sorted);
+  // Ranks reach each other through host memory.
+  const kernels::HostValues from(layer.kernels, sorted);
+  kernels::HostEdit to(layer.kernels, received);
+  exchange.dispatch(plan, round, to.view(), from.view());
+  to.finish();
 }
 
 void combine(LayerContext& layer, parallel::RowExchange& exchange, const ExchangePlan& plan, int round,
              TensorView sorted, ConstTensorView received) {
   const kernels::TraceScope trace(layer.kernels.trace(), "exchange_combine", 0,
                                   static_cast<double>(sorted.bytes()));
-  exchange.combine(plan, round, sorted, received);
+  if (received.device() == Device::cpu || plan.ranks() == 1)
+    return exchange.combine(plan, round, sorted, received);
+  const kernels::HostValues from(layer.kernels, received);
+  kernels::HostEdit to(layer.kernels, sorted);
+  exchange.combine(plan, round, to.view(), from.view());
+  to.finish();
 }
 
 struct Hidden {
@@ -69,11 +82,12 @@ void experts_forward(LayerContext& layer, parallel::RowExchange& exchange, const
   TensorView buffer;
   if (keeps) buffer = round_buffer(arena, plan, sorted);
   for (int round = 0; round < plan.rounds(); ++round) {
+    const ConstTensorView segments = placed(layer, plan.segments(round));
     // What is kept goes below the scope, everything else above it.
     if (keeps) {
       saved.rows = exchange.received(plan, round, sorted, buffer);
       dispatch(layer, exchange, plan, round, saved.rows, sorted);
-      const Hidden hidden = hidden_forward(layer, arena, parameters, saved.rows, plan.segments(round));
+      const Hidden hidden = hidden_forward(layer, arena, parameters, saved.rows, segments);
       saved.gate_up = hidden.gate_up;
       saved.hidden = hidden.hidden;
     }
@@ -82,11 +96,10 @@ void experts_forward(LayerContext& layer, parallel::RowExchange& exchange, const
     if (!keeps) {
       const TensorView rows = exchange.received(plan, round, sorted, round_buffer(arena, plan, sorted));
       dispatch(layer, exchange, plan, round, rows, sorted);
-      hidden = hidden_forward(layer, arena, parameters, rows, plan.segments(round)).hidden;
+      hidden = hidden_forward(layer, arena, parameters, rows, segments).hidden;
     }
     const TensorView results = exchange.received(plan, round, returned, round_buffer(arena, plan, sorted));
-    kernels::grouped_linear_forward(layer.kernels, results, hidden, parameters.down->weight,
-                                    plan.segments(round));
+    kernels::grouped_linear_forward(layer.kernels, results, hidden, parameters.down->weight, segments);
     combine(layer, exchange, plan, round, returned, results);
   }
 }
@@ -99,7 +112,7 @@ void experts_backward(LayerContext& layer, parallel::RowExchange& exchange,
   kernels::Arena& arena = layer.activations;
   for (int round = 0; round < plan.rounds(); ++round) {
     kernels::ArenaScope scope(arena);
-    const ConstTensorView segments = plan.segments(round);
+    const ConstTensorView segments = placed(layer, plan.segments(round));
     TensorView rows = saved.rows;
     Hidden kept = {saved.gate_up, saved.hidden};
     if (plan.rounds() > 1) {

@@ -5,6 +5,7 @@
 #include "kernels/ops/cross_entropy.h"
 #include "kernels/ops/linear.h"
 #include "kernels/ops/rms_norm.h"
+#include "moe/layers/placement.h"
 
 namespace switchyard::moe {
 
@@ -22,16 +23,17 @@ double chunked_loss(LayerContext& layer, const HeadParameters& parameters, Const
                     ConstTensorView targets, TensorView dnormed) {
   const std::int64_t N = normed.dim(0), V = parameters.head->weight.dim(0);
   if (N == 0) return 0;
-  double total = 0;
+  kernels::ArenaScope outer(layer.activations);
+  const TensorView losses = layer.host.tensor(DType::f32, {N});
+  Fetched fetched(layer, losses);
   for (std::int64_t begin = 0; begin < N; begin += kChunkRows) {
     const std::int64_t rows = std::min(kChunkRows, N - begin);
     kernels::ArenaScope scratch(layer.activations);
     const TensorView logits = scratch.tensor(DType::f32, {rows, V});
-    const TensorView loss = scratch.tensor(DType::f32, {rows});
     const TensorView lse = scratch.tensor(DType::f32, {rows});
     kernels::linear_forward(layer.kernels, logits, normed.rows(begin, rows), parameters.head->weight, {});
-    kernels::cross_entropy_forward(layer.kernels, loss, lse, logits, targets.rows(begin, rows));
-    for (std::int64_t n = 0; n < rows; ++n) total += static_cast<double>(loss.data<float>()[n]);
+    kernels::cross_entropy_forward(layer.kernels, fetched.written().rows(begin, rows), lse, logits,
+                                   targets.rows(begin, rows));
     if (!dnormed.present()) continue;
     const TensorView dlogits = layer.A() == DType::f32 ? logits : scratch.tensor(layer.A(), {rows, V});
     kernels::cross_entropy_backward(layer.kernels, dlogits, logits, targets.rows(begin, rows), lse,
@@ -41,6 +43,9 @@ double chunked_loss(LayerContext& layer, const HeadParameters& parameters, Const
     kernels::linear_backward_weight(layer.kernels, parameters.head->gradient, dlogits,
                                     normed.rows(begin, rows));
   }
+  fetched.fetch();
+  double total = 0;
+  for (std::int64_t n = 0; n < N; ++n) total += static_cast<double>(losses.data<float>()[n]);
   return total / static_cast<double>(N);
 }
 

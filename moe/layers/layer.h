@@ -18,6 +18,7 @@ struct UnitShape {
 struct LayerContext {
   kernels::Context& kernels;
   kernels::Arena& activations;  ///< what outlives the call until the unit's backward pass
+  kernels::Arena& host;         ///< for what the host reads or makes of it: `activations` on the CPU
   const ModelConfig& config;
   UnitShape unit;
   ConstTensorView rope_cosine;  ///< (T_max, D / 2)
@@ -28,7 +29,8 @@ struct LayerContext {
 
   /// The same layer with its activations in another arena.
   LayerContext with_activations(kernels::Arena& arena) const {
-    return {kernels, arena, config, unit, rope_cosine, rope_sine};
+    return {kernels,     arena,    kernels.device() == Device::cpu ? arena : host, config, unit,
+            rope_cosine, rope_sine};
   }
 };
 

@@ -6,6 +6,8 @@
 
 #include "kernels/ops/embedding.h"
 #include "kernels/ops/rope.h"
+#include "kernels/runtime/host_values.h"
+#include "moe/layers/placement.h"
 
 namespace switchyard::moe {
 
@@ -30,23 +32,28 @@ std::vector<std::int64_t> moe_layers_of(const ModelConfig& config) {
 
 Model::Model(kernels::Context& context, const ModelConfig& config, parallel::Mesh& mesh,
              const ModelLimits& limits, std::uint64_t seed)
-    : config_(config),
+    : context_(context),
+      config_(config),
       decode_config_(config),
       limits_(limits),
       dense_(parameter_specs(config), false, 0, 1, mesh.data(), gradient_additions(config, limits),
-             config.activation),
+             config.activation, context),
       experts_(parameter_specs(config), true, mesh.expert_coordinate(), mesh.layout().expert_axis(),
-               mesh.replicas(), gradient_additions(config, limits), config.activation),
+               mesh.replicas(), gradient_additions(config, limits), config.activation, context),
       moe_layers_(moe_layers_of(config)),
-      rope_cosine_(DType::f32, {limits.max_positions, head_width(config) / 2}),
-      rope_sine_(DType::f32, {limits.max_positions, head_width(config) / 2}) {
+      rope_cosine_(DType::f32, {limits.max_positions, head_width(config) / 2}, context.device()),
+      rope_sine_(DType::f32, {limits.max_positions, head_width(config) / 2}, context.device()),
+      activations_(context.queue()) {
   decode_config_.moe.capacity_factor = 0;
-  kernels::rope_tables(rope_cosine_, rope_sine_, config.rope_theta, config.rope_scaling);
+  kernels::HostEdit cosine(context, rope_cosine_), sine(context, rope_sine_);
+  kernels::rope_tables(cosine.view(), sine.view(), config.rope_theta, config.rope_scaling);
+  cosine.finish();
+  sine.finish();
   initialize(context, dense_, config_, seed);
   initialize(context, experts_, config_, seed);
   if (config_.moe.bias_balancing)
     for (std::size_t m = 0; m < moe_layers_.size(); ++m)
-      balancing_.emplace_back(DType::f32, Shape{config_.moe.experts});
+      balancing_.emplace_back(DType::f32, Shape{config_.moe.experts}, context.device());
   for (std::int64_t l = 0; l < config_.layers; ++l) blocks_.push_back(block_parameters(l));
   embedding_ = find("embedding.weight");
   head_ = {find("final_norm.weight"), config_.tied_head ? embedding_ : find("head.weight")};
@@ -99,7 +106,8 @@ BlockParameters Model::block_parameters(std::int64_t l) {
 }
 
 LayerContext Model::layer_context(kernels::Context& context, UnitShape unit) {
-  return {context, activations_, config_, unit, rope_cosine_, rope_sine_};
+  kernels::Arena& host = context.device() == Device::cpu ? activations_ : host_activations_;
+  return {context, activations_, host, config_, unit, rope_cosine_, rope_sine_};
 }
 
 std::vector<TensorView> Model::balancing_biases() const {
@@ -152,10 +160,11 @@ void Model::start_sums(std::int64_t layer) {
   }
 }
 
-UnitResult Model::train_unit(kernels::Context& context, const UnitInput& input, Recompute recompute,
+UnitResult Model::train_unit(kernels::Context& context, const UnitInput& given, Recompute recompute,
                              bool last) {
-  LayerContext layer = layer_context(context, {input.tokens.dim(0), input.tokens.dim(1)});
-  kernels::ArenaScope scope(activations_);
+  LayerContext layer = layer_context(context, {given.tokens.dim(0), given.tokens.dim(1)});
+  kernels::ArenaScope scope(activations_), host_scope(host_activations_);
+  const UnitInput input = {placed(layer, given.tokens), placed(layer, given.targets)};
   UnitResult result;
   std::vector<BlockSaved> saved(blocks_.size());
   kernels::PlaceTracker& place = context.place();
@@ -176,9 +185,10 @@ UnitResult Model::train_unit(kernels::Context& context, const UnitInput& input, 
   return result;
 }
 
-UnitResult Model::evaluate_unit(kernels::Context& context, const UnitInput& input) {
-  LayerContext layer = layer_context(context, {input.tokens.dim(0), input.tokens.dim(1)});
-  kernels::ArenaScope scope(activations_);
+UnitResult Model::evaluate_unit(kernels::Context& context, const UnitInput& given) {
+  LayerContext layer = layer_context(context, {given.tokens.dim(0), given.tokens.dim(1)});
+  kernels::ArenaScope scope(activations_), host_scope(host_activations_);
+  const UnitInput input = {placed(layer, given.tokens), placed(layer, given.targets)};
   UnitResult result;
   std::vector<BlockSaved> saved(blocks_.size());
   const TensorView x = forward_blocks(layer, embed(layer, input), saved, result, Recompute::block);
@@ -189,9 +199,10 @@ UnitResult Model::evaluate_unit(kernels::Context& context, const UnitInput& inpu
 void Model::decode(kernels::Context& context, TensorView logits, ConstTensorView tokens,
                    std::vector<KvCache>& cache) {
   const std::int64_t T = tokens.dim(0);
-  LayerContext layer = {context, activations_, decode_config_, {1, T}, rope_cosine_, rope_sine_};
-  kernels::ArenaScope scope(activations_);
-  TensorView x = embed(layer, {tokens, {}});
+  kernels::Arena& host = context.device() == Device::cpu ? activations_ : host_activations_;
+  LayerContext layer = {context, activations_, host, decode_config_, {1, T}, rope_cosine_, rope_sine_};
+  kernels::ArenaScope scope(activations_), host_scope(host_activations_);
+  TensorView x = embed(layer, {placed(layer, tokens), {}});
   for (std::size_t l = 0; l < blocks_.size(); ++l) {
     const TensorView y = scope.tensor(layer.A(), x.shape());
     BlockSaved saved;
@@ -199,7 +210,9 @@ void Model::decode(kernels::Context& context, TensorView logits, ConstTensorView
     block_forward(layer, *exchange_, blocks_[l], y, x, saved, statistics, Recompute::none, &cache[l]);
     x = y;
   }
-  head_logits(layer, head_, logits.reshaped({1, config_.vocab_size}), x.rows(T - 1, 1));
+  Fetched last(layer, logits.reshaped({1, config_.vocab_size}));
+  head_logits(layer, head_, last.written(), x.rows(T - 1, 1));
+  last.fetch();
 }
 
 }  // namespace switchyard::moe

@@ -36,7 +36,8 @@ struct UnitResult {
 
 class Model {
  public:
-  /// Allocates and initialises this rank's part. Throws UserError for a layout that cannot hold the experts.
+  /// Allocates and initialises this rank's part on the context's device; the context must outlive it and be
+  /// the one of all calls. Throws UserError for a layout that cannot hold the experts.
   Model(kernels::Context& context, const ModelConfig& config, parallel::Mesh& mesh, const ModelLimits& limits,
         std::uint64_t seed);
 
@@ -63,6 +64,9 @@ class Model {
   /// Peak of the activation arena so far.
   std::size_t activation_bytes() const { return activations_.peak_bytes(); }
 
+  /// Whose device holds the model.
+  kernels::Context& context() const { return context_; }
+
   // For decoding (moe/decode): logits of the last of T new tokens (T) i32 of one sequence, into logits (V).
   // Without expert capacity: what a token gets must not depend on which others came in the same call.
   void decode(kernels::Context& context, TensorView logits, ConstTensorView tokens,
@@ -77,6 +81,7 @@ class Model {
                             UnitResult& result, Recompute recompute);
   void start_sums(std::int64_t layer);
 
+  kernels::Context& context_;
   ModelConfig config_;
   ModelConfig decode_config_;  // without capacity
   ModelLimits limits_;
@@ -90,6 +95,7 @@ class Model {
   kernels::Tensor rope_cosine_;
   kernels::Tensor rope_sine_;
   kernels::Arena activations_;
+  kernels::Arena host_activations_;  // LayerContext::host on a device
   std::unique_ptr<parallel::RowExchange> exchange_;
 };
 

@@ -7,6 +7,7 @@
 
 #include "kernels/ops/elementwise.h"
 #include "kernels/runtime/check.h"
+#include "kernels/runtime/host_values.h"
 #include "kernels/runtime/random.h"
 
 namespace switchyard::moe {
@@ -115,7 +116,8 @@ Shape local_shape(const ParameterSpec& spec, std::int64_t expert_ranks) {
 
 ParameterGroup::ParameterGroup(const std::vector<ParameterSpec>& specs, bool experts,
                                std::int64_t expert_rank, std::int64_t expert_ranks,
-                               parallel::Communicator& ranks, std::int64_t additions, DType activation)
+                               parallel::Communicator& ranks, std::int64_t additions, DType activation,
+                               kernels::Context& context)
     : ranks_(ranks) {
   std::vector<Shape> shapes;
   std::vector<parallel::ShardTensor> tensors;
@@ -128,7 +130,7 @@ ParameterGroup::ParameterGroup(const std::vector<ParameterSpec>& specs, bool exp
     parameters_.push_back({spec, experts ? expert_rank * elements : 0, {}, {}});
     tensors.push_back({elements, experts ? shapes.back()[0] : 1});
   }
-  sums_ = std::make_unique<parallel::ExactSums>(ranks, tensors, additions);
+  sums_ = std::make_unique<parallel::ExactSums>(ranks, tensors, additions, &context);
   offsets_ = {0};
   for (std::size_t p = 0; p < parameters_.size(); ++p) {
     const auto tensor = static_cast<std::int64_t>(p);
@@ -137,13 +139,14 @@ ParameterGroup::ParameterGroup(const std::vector<ParameterSpec>& specs, bool exp
     offsets_.push_back(offsets_.back() + padded * static_cast<std::int64_t>(dtype_size(dtype)));
     has_masters_ = has_masters_ || dtype != DType::f32;
   }
-  weights_ = kernels::Tensor(DType::u8, {offsets_.back()});
+  weights_ = kernels::Tensor(DType::u8, {offsets_.back()}, context.device());
   for (std::size_t p = 0; p < parameters_.size(); ++p) {
     parameters_[p].weight = {weights_.data<std::uint8_t>() + offsets_[p],
-                             weight_dtype(parameters_[p].spec.role, activation), shapes[p]};
+                             weight_dtype(parameters_[p].spec.role, activation), shapes[p], context.device()};
     parameters_[p].gradient = sums_->sum(static_cast<std::int64_t>(p), shapes[p]);
   }
-  if (has_masters_) masters_ = kernels::Tensor(DType::f32, {layout().shard_size(ranks.rank())});
+  if (has_masters_)
+    masters_ = kernels::Tensor(DType::f32, {layout().shard_size(ranks.rank())}, context.device());
 }
 
 TensorView ParameterGroup::weight(const parallel::ShardPiece& piece) const {
@@ -167,8 +170,10 @@ std::int64_t ParameterGroup::weight_offset(std::int64_t flat) const {
          within * static_cast<std::int64_t>(dtype_size(parameters_[tensor].weight.dtype()));
 }
 
-void ParameterGroup::gather_weights() {
-  const std::span all(static_cast<std::byte*>(weights_.view().raw()), weights_.view().bytes());
+void ParameterGroup::gather_weights(kernels::Context& context) {
+  if (ranks_.size() == 1) return;
+  kernels::HostEdit edit(context, weights_);
+  const std::span all(static_cast<std::byte*>(edit.view().raw()), edit.view().bytes());
   std::vector<std::int64_t> bytes;
   for (int rank = 0; rank < layout().ranks(); ++rank)
     bytes.push_back(weight_offset(layout().shard_end(rank)) - weight_offset(layout().shard_begin(rank)));
@@ -176,13 +181,14 @@ void ParameterGroup::gather_weights() {
   const auto mine = all.subspan(static_cast<std::size_t>(weight_offset(layout().shard_begin(self))),
                                 static_cast<std::size_t>(bytes[static_cast<std::size_t>(self)]));
   ranks_.all_gather_v(mine, all, bytes);
+  edit.finish();
 }
 
 void ParameterGroup::round_masters(kernels::Context& context) {
   if (!has_masters_) return;
   for (const parallel::ShardPiece& piece : layout().pieces(ranks_.rank()))
     kernels::convert(context, weight(piece), master(piece));
-  gather_weights();
+  gather_weights(context);
 }
 
 bool ParameterGroup::holds(const std::string& name) const {
@@ -250,19 +256,23 @@ void initialize(kernels::Context& context, ParameterGroup& group, const ModelCon
   constexpr std::int64_t kGrain = 1 << 14;
   for (Parameter& parameter : group.parameters()) {
     const InitialValues values(parameter, config, seed);
-    const TensorView flat = parameter.weight.reshaped({parameter.elements()});
+    kernels::HostEdit edit(context, parameter.weight);
+    const TensorView flat = edit.view().reshaped({parameter.elements()});
     context.threads().run(flat.elements(), kGrain, [&](std::int64_t begin, std::int64_t end) {
       fill_rounded(flat.rows(begin, end - begin), values, begin);
     });
+    edit.finish();
   }
   if (!group.has_masters()) return;
   const std::vector<parallel::ShardPiece> pieces = group.layout().pieces(group.ranks().rank());
   for (const parallel::ShardPiece& piece : pieces) {
     const InitialValues values(group.parameters()[static_cast<std::size_t>(piece.tensor)], config, seed);
-    const TensorView master = group.master(piece);
+    kernels::HostEdit edit(context, group.master(piece));
+    const TensorView master = edit.view();
     context.threads().run(master.elements(), kGrain, [&](std::int64_t begin, std::int64_t end) {
       values.fill(master.rows(begin, end - begin), piece.begin + begin);
     });
+    edit.finish();
   }
 }
 

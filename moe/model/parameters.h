@@ -53,11 +53,12 @@ struct Parameter {
 /// rank keeps masters of its own shard alone, and the weights of all are the masters rounded.
 class ParameterGroup {
  public:
+  /// All memory is on the context's device; the context must outlive this.
   /// `ranks`: those who hold the same parameters; must outlive this. Experts: run `expert_rank` of
   /// `expert_ranks`. `additions`: greatest number of gradient blocks that one step adds to an element.
   ParameterGroup(const std::vector<ParameterSpec>& specs, bool experts, std::int64_t expert_rank,
                  std::int64_t expert_ranks, parallel::Communicator& ranks, std::int64_t additions,
-                 DType activation);
+                 DType activation, kernels::Context& context);
 
   std::vector<Parameter>& parameters() { return parameters_; }
   const std::vector<Parameter>& parameters() const { return parameters_; }
@@ -74,7 +75,7 @@ class ParameterGroup {
   /// f32 (piece.elements()), of a piece of this rank's shard; without masters apart, the weights themselves.
   TensorView master(const parallel::ShardPiece& piece) const;
   /// The weights of every rank's shard to all. Collective over ranks().
-  void gather_weights();
+  void gather_weights(kernels::Context& context);
   /// Weights from masters, on all ranks: for masters that came from elsewhere. Collective over ranks() where
   /// masters are kept apart; else nothing is done.
   void round_masters(kernels::Context& context);

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "kernels/runtime/host_values.h"
 #include "parallel/sums/agreement.h"
 
 namespace switchyard::moe {
@@ -16,8 +17,9 @@ Optimizer::Optimizer(Model& model, parallel::Mesh& mesh, const OptimizerConfig& 
 Optimizer::Shard Optimizer::make_shard(ParameterGroup& group) {
   const int rank = group.ranks().rank();
   const Shape size = {group.layout().shard_size(rank)};
-  return {group, group.layout().pieces(rank), kernels::Tensor(DType::f32, size),
-          kernels::Tensor(DType::f32, size)};
+  const Device device = group.weights().device();
+  return {group, group.layout().pieces(rank), kernels::Tensor(DType::f32, size, device),
+          kernels::Tensor(DType::f32, size, device)};
 }
 
 std::int64_t Optimizer::shard_begin(const Shard& shard) {
@@ -83,7 +85,7 @@ UpdateReport Optimizer::step(kernels::Context& context, double learning_rate, bo
   for (Shard& shard : shards_) {
     const kernels::TraceScope trace(context.trace(), "gather_weights", 0,
                                     static_cast<double>(shard.group.weights().bytes()));
-    shard.group.gather_weights();
+    shard.group.gather_weights(context);
     for (const Parameter& parameter : shard.group.parameters())
       context.place().computed(kernels::Site::weights, parameter.weight);
     context.place().computed(kernels::Site::moments, shard.m.view());
@@ -97,16 +99,21 @@ void Optimizer::balance(const std::vector<std::vector<std::int64_t>>& loads) {
   if (biases.empty()) return;
   SWITCHYARD_CHECK(loads.size() == biases.size(), "{} layers of loads for {} biases", loads.size(),
                    biases.size());
-  for (std::size_t m = 0; m < biases.size(); ++m)
-    update_balancing_bias(biases[m], loads[m], model_.config().moe.bias_update_rate);
+  for (std::size_t m = 0; m < biases.size(); ++m) {
+    kernels::HostEdit edit(model_.context(), biases[m]);
+    update_balancing_bias(edit.view(), loads[m], model_.config().moe.bias_update_rate);
+    edit.finish();
+  }
 }
 
 namespace {
 
+// `values` are the elements of the parameter's local part from `begin` on.
 StateSlice slice_of(const Parameter& parameter, const std::string& prefix, std::int64_t begin,
-                    std::int64_t count, void* data) {
+                    TensorView values) {
   const std::int64_t first = parameter.global_begin + begin;
-  return {prefix + parameter.spec.name, DType::f32, parameter.spec.shape, first, first + count, data};
+  return {prefix + parameter.spec.name, values.dtype(), parameter.spec.shape, first,
+          first + values.elements(),    values.raw(),   values.device()};
 }
 
 void append_bias_slices(Model& model, std::vector<StateSlice>& slices) {
@@ -117,21 +124,20 @@ void append_bias_slices(Model& model, std::vector<StateSlice>& slices) {
                       {biases[m].elements()},
                       0,
                       biases[m].elements(),
-                      biases[m].raw()});
+                      biases[m].raw(),
+                      biases[m].device()});
 }
 
 void append_weights(ParameterGroup& group, std::vector<StateSlice>& slices) {
-  for (const Parameter& parameter : group.parameters()) {
-    slices.push_back(slice_of(parameter, "", 0, parameter.elements(), parameter.weight.raw()));
-    slices.back().dtype = parameter.weight.dtype();
-  }
+  for (const Parameter& parameter : group.parameters())
+    slices.push_back(slice_of(parameter, "", 0, parameter.weight));
 }
 
 // This rank's shard.
 void append_masters(ParameterGroup& group, std::vector<StateSlice>& slices) {
   for (const parallel::ShardPiece& piece : group.layout().pieces(group.ranks().rank())) {
     const Parameter& parameter = group.parameters()[static_cast<std::size_t>(piece.tensor)];
-    slices.push_back(slice_of(parameter, "", piece.begin, piece.elements(), group.master(piece).raw()));
+    slices.push_back(slice_of(parameter, "", piece.begin, group.master(piece)));
   }
 }
 
@@ -142,9 +148,9 @@ void Optimizer::append_moments(Shard& shard, std::vector<StateSlice>& slices) {
     const Parameter& parameter = shard.group.parameters()[static_cast<std::size_t>(piece.tensor)];
     const std::int64_t at = piece.flat_begin - shard_begin(shard);
     slices.push_back(
-        slice_of(parameter, "optimizer.m.", piece.begin, piece.elements(), shard.m.data<float>() + at));
+        slice_of(parameter, "optimizer.m.", piece.begin, shard.m.view().rows(at, piece.elements())));
     slices.push_back(
-        slice_of(parameter, "optimizer.v.", piece.begin, piece.elements(), shard.v.data<float>() + at));
+        slice_of(parameter, "optimizer.v.", piece.begin, shard.v.view().rows(at, piece.elements())));
   }
 }
 
@@ -163,10 +169,9 @@ std::vector<StateSlice> Optimizer::gradient_sums() {
   for (Shard& shard : shards_) {
     for (const parallel::ShardPiece& piece : shard.pieces) {
       const Parameter& parameter = shard.group.parameters()[static_cast<std::size_t>(piece.tensor)];
-      StateSlice slice = slice_of(parameter, "", piece.begin, piece.elements(),
-                                  const_cast<void*>(shard.group.sums().own(piece).raw()));
-      slice.dtype = DType::i64;
-      slices.push_back(std::move(slice));
+      const ConstTensorView sums = shard.group.sums().own(piece);
+      slices.push_back(slice_of(parameter, "", piece.begin,
+                                {const_cast<void*>(sums.raw()), sums.dtype(), sums.shape(), sums.device()}));
     }
   }
   return slices;

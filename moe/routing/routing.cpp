@@ -6,6 +6,7 @@
 #include "kernels/ops/permute.h"
 #include "kernels/ops/router.h"
 #include "moe/broken/broken_rules.h"
+#include "moe/layers/placement.h"
 #include "moe/layers/wide_linear.h"
 
 namespace switchyard::moe {
@@ -76,11 +77,14 @@ void take_statistics(LayerContext& layer, const Routing& routing, RoutingStatist
   const MoeConfig& config = layer.config.moe;
   const std::int64_t N = layer.unit.N(), E = config.experts, S = routing.top_count.dim(0);
   kernels::ArenaScope scratch(layer.activations);
-  const TensorView probability_sum = scratch.tensor(DType::f64, {S, E});
-  const TensorView load = scratch.tensor(DType::i64, {E});
-  const TensorView row_sums = scratch.tensor(DType::f64, {2});
-  kernels::router_statistics(layer.kernels, probability_sum, routing.top_count, load, row_sums,
+  const TensorView probability_sum = layer.host.tensor(DType::f64, {S, E});
+  const TensorView load = layer.host.tensor(DType::i64, {E});
+  const TensorView row_sums = layer.host.tensor(DType::f64, {2});
+  Fetched sums(layer, probability_sum), counts(layer, routing.top_count), loads(layer, load),
+      rows(layer, row_sums);
+  kernels::router_statistics(layer.kernels, sums.written(), counts.written(), loads.written(), rows.written(),
                              routing.probability, routing.lse, routing.expert);
+  for (Fetched* one : {&sums, &counts, &loads, &rows}) one->fetch();
   statistics = {};
   statistics.load.assign(load.data<std::int64_t>(), load.data<std::int64_t>() + E);
   if (N == 0) return;
@@ -108,12 +112,12 @@ Routing route(LayerContext& layer, ConstTensorView x, ConstTensorView router_wei
   routing.lse = arena.tensor(DType::f32, {N});
   routing.expert = arena.tensor(DType::i32, {N, K});
   routing.weight = arena.tensor(DType::f32, {N, K});
-  routing.count = arena.tensor(DType::i32, {E});
+  routing.count = layer.host.tensor(DType::i32, {E});
   routing.row_of_slot = arena.tensor(DType::i32, {N, K});
   routing.slot_of_row = arena.tensor(DType::i32, {N * K});
-  routing.top_count = arena.tensor(DType::i64, {std::max<std::int64_t>(layer.unit.B, 1), E});
+  routing.top_count = layer.host.tensor(DType::i64, {std::max<std::int64_t>(layer.unit.B, 1), E});
   if (config.aux_loss_over == AuxLossOver::all_layers)
-    routing.probability_sum = arena.tensor(DType::f64, {E});
+    routing.probability_sum = layer.host.tensor(DType::f64, {E});
 
   wide_linear_forward(layer, routing.logits, x, router_weight);
   kernels::router_forward(layer.kernels, routing.expert, routing.weight, routing.probability, routing.lse,
@@ -125,12 +129,14 @@ Routing route(LayerContext& layer, ConstTensorView x, ConstTensorView router_wei
   // Drops work on a copy: the gradient needs the choice, since a dropped score still divides the others.
   kernels::ArenaScope scratch(arena);
   const TensorView kept = scratch.tensor(DType::i32, {N, K});
-  std::copy_n(routing.expert.data<std::int32_t>(), N * K, kept.data<std::int32_t>());
+  kernels::copy(layer.kernels, kept, routing.expert);
   const std::int64_t capacity = expert_capacity(config, N);
   if (capacity > 0 && capacity < N)
     kernels::router_drop(layer.kernels, kept, routing.weight, E, capacity,
                          config.drop_policy == DropPolicy::probability);
-  kernels::sort_slots(layer.kernels, routing.count, routing.row_of_slot, routing.slot_of_row, kept);
+  Fetched count(layer, routing.count);
+  kernels::sort_slots(layer.kernels, count.written(), routing.row_of_slot, routing.slot_of_row, kept);
+  count.fetch();
   for (std::int64_t i = 0; i < E; ++i) routing.rows += routing.count.data<std::int32_t>()[i];
   statistics.dropped = N * K - routing.rows;
   return routing;
@@ -140,7 +146,7 @@ void balance_over_layers(LayerContext& layer, const std::vector<Routing*>& routi
                          std::vector<RoutingStatistics>& statistics) {
   const std::int64_t E = layer.config.moe.experts;
   const double factor = balance_factors(layer.config, layer.unit).unit;
-  const TensorView counts = layer.activations.tensor(DType::i64, {E});
+  const TensorView counts = layer.host.tensor(DType::i64, {E});
   for (std::int64_t i = 0; i < E; ++i) {
     std::int64_t& count = counts.data<std::int64_t>()[i];
     count = 0;
@@ -161,18 +167,19 @@ void route_backward(LayerContext& layer, TensorView dlogits, ConstTensorView dwe
   const MoeConfig& config = layer.config.moe;
   const std::int64_t N = layer.unit.N(), E = config.experts, S = routing.top_count.dim(0);
   kernels::ArenaScope scratch(layer.activations);
-  TensorView dprobability;
+  ConstTensorView dprobability;
   if (config.aux_loss != 0 || config.sequence_aux_loss != 0) {
-    dprobability = scratch.tensor(DType::f32, {S, E});
+    const TensorView values = layer.host.tensor(DType::f32, {S, E});
     const BalanceFactors factors = balance_factors(layer.config, layer.unit);
     for (std::int64_t i = 0; i < E; ++i) {
       const std::int64_t count = routing.layers_count.present() ? routing.layers_count.data<std::int64_t>()[i]
                                                                 : unit_count(routing.top_count, i);
       const double of_unit = factors.unit * static_cast<double>(count);
       for (std::int64_t s = 0; s < S; ++s)
-        dprobability.data<float>()[s * E + i] = static_cast<float>(
+        values.data<float>()[s * E + i] = static_cast<float>(
             of_unit + factors.sequence * static_cast<double>(count_at(routing.top_count, s, i)));
     }
+    dprobability = placed(layer, values);
   }
   kernels::router_backward(layer.kernels, dlogits, dweight, dprobability, routing.expert, routing.weight,
                            routing.probability, routing.lse, routing.logits, router_options(config, N));

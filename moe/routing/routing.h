@@ -18,7 +18,8 @@
 
 namespace switchyard::moe {
 
-/// The decision. Lives in the activation arena until the unit's backward pass, also with recomputation.
+/// The decision. Lives in the activation arena until the unit's backward pass, also with recomputation;
+/// counts, which the host reads, in LayerContext::host.
 struct Routing {
   TensorView logits;       // (N, E)
   TensorView probability;  // (N, E)

@@ -4,34 +4,55 @@
 #include <cstring>
 
 #include "kernels/runtime/check.h"
+#include "kernels/runtime/host_values.h"
 
 namespace switchyard::parallel {
 
-ExactSums::ExactSums(Communicator& group, std::span<const ShardTensor> tensors, std::int64_t additions)
+namespace {
+Device device_of(const kernels::Context* context) {
+  return context == nullptr ? Device::cpu : context->device();
+}
+}  // namespace
+
+ExactSums::ExactSums(Communicator& group, std::span<const ShardTensor> tensors, std::int64_t additions,
+                     kernels::Context* device)
     : group_(group),
       layout_(tensors, group.size()),
-      sums_(static_cast<std::size_t>(layout_.flat_size()) * 8),
-      overflow_(DType::i64, {1}),
+      device_(device_of(device) == Device::cpu ? nullptr : device),
+      sums_(DType::i64, {layout_.flat_size()}, device_of(device)),
+      host_(DType::i64, {device_ != nullptr && group.size() > 1 ? layout_.flat_size() : 0}),
+      overflow_(DType::i64, {1}, device_of(device)),
       limit_(kernels::gradient_limit(additions)),
       started_(tensors.size(), false) {}
 
-std::span<std::int64_t> ExactSums::flat() const {
-  return {static_cast<std::int64_t*>(sums_.data()), static_cast<std::size_t>(layout_.flat_size())};
+std::span<std::int64_t> ExactSums::exchanged() const {
+  const TensorView& memory = device_ == nullptr ? sums_.view() : host_.view();
+  return {memory.data<std::int64_t>(), static_cast<std::size_t>(memory.elements())};
+}
+
+std::int64_t ExactSums::overflow() const {
+  if (device_ == nullptr) return *overflow_.data<std::int64_t>();
+  return *kernels::HostValues(*device_, overflow_).data<std::int64_t>();
 }
 
 kernels::GradientSum ExactSums::sum(std::int64_t tensor, Shape shape) {
   SWITCHYARD_CHECK(tensor >= 0 && tensor < layout_.tensors() && shape.elements() == layout_.elements(tensor),
                    "tensor {} of {} has another number of elements than shape {}", tensor, layout_.tensors(),
                    shape.text());
-  return {TensorView(flat().data() + layout_.flat_begin(tensor), DType::i64, shape), overflow_.view(),
+  return {flat().rows(layout_.flat_begin(tensor), shape.elements()).reshaped(shape), overflow_.view(),
           limit_};
 }
 
 void ExactSums::zero() {
   SWITCHYARD_CHECK(pending_.empty(), "finish() comes before zero(); {} exchanges are under way",
                    pending_.size());
-  if (layout_.flat_size() > 0) std::memset(sums_.data(), 0, sums_.bytes());
-  *overflow_.data<std::int64_t>() = 0;
+  if (device_ == nullptr) {
+    if (layout_.flat_size() > 0) std::memset(flat().raw(), 0, flat().bytes());
+    *overflow_.data<std::int64_t>() = 0;
+  } else {
+    kernels::clear(*device_, flat());
+    kernels::clear(*device_, overflow_);
+  }
   std::fill(started_.begin(), started_.end(), false);
 }
 
@@ -45,8 +66,9 @@ void ExactSums::start(std::int64_t first, std::int64_t last) {
   if (group_.size() == 1 || first == last) return;
   const std::vector<std::int64_t> counts = layout_.counts(first, last);
   const std::int64_t begin = layout_.flat_begin(first);
-  const auto in = flat().subspan(static_cast<std::size_t>(begin),
-                                 static_cast<std::size_t>(layout_.flat_begin(last) - begin));
+  const std::int64_t count = layout_.flat_begin(last) - begin;
+  if (device_ != nullptr) kernels::copy(*device_, host_.view().rows(begin, count), flat().rows(begin, count));
+  const auto in = exchanged().subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count));
   std::int64_t own_begin = 0;
   for (int rank = 0; rank < group_.rank(); ++rank) own_begin += counts[static_cast<std::size_t>(rank)];
   const auto own = in.subspan(static_cast<std::size_t>(own_begin),
@@ -68,18 +90,22 @@ void ExactSums::finish() {
   }
   for (const auto& pending : pending_) pending->wait();
   pending_.clear();
+  if (device_ == nullptr || group_.size() == 1) return;
+  const std::int64_t begin = layout_.shard_begin(group_.rank()), count = layout_.shard_size(group_.rank());
+  kernels::copy(*device_, flat().rows(begin, count), host_.view().rows(begin, count));
 }
 
 std::span<const std::int64_t> ExactSums::own() const {
-  return flat().subspan(static_cast<std::size_t>(layout_.shard_begin(group_.rank())),
-                        static_cast<std::size_t>(layout_.shard_size(group_.rank())));
+  SWITCHYARD_CHECK(device_ == nullptr, "sums of {} elements on a device have no span", layout_.flat_size());
+  return exchanged().subspan(static_cast<std::size_t>(layout_.shard_begin(group_.rank())),
+                             static_cast<std::size_t>(layout_.shard_size(group_.rank())));
 }
 
 ConstTensorView ExactSums::own(const ShardPiece& piece) const {
   SWITCHYARD_CHECK(piece.flat_begin >= layout_.shard_begin(group_.rank()) &&
                        piece.flat_begin + piece.elements() <= layout_.shard_end(group_.rank()),
                    "a piece of this rank's shard; got one at {}", piece.flat_begin);
-  return ConstTensorView(flat().data() + piece.flat_begin, DType::i64, {piece.elements()});
+  return flat().rows(piece.flat_begin, piece.elements());
 }
 
 }  // namespace switchyard::parallel

@@ -6,20 +6,24 @@
 
 #include "kernels/ops/gradient_sum.h"
 #include "kernels/runtime/buffer.h"
+#include "kernels/runtime/context.h"
 #include "parallel/communicators/communicator.h"
 #include "parallel/sums/shard_layout.h"
 
 namespace switchyard::parallel {
 
-/// Owns the int64 sums of all parameters of a group in one flat space, on the CPU, padded as its ShardLayout
-/// says. A step is: zero, let the backward passes add, start the tensors' exchange (whole or piece by piece),
-/// finish, read the own shard. The communicator is the data axis for parameters that all ranks share, the
-/// replicas of the expert coordinate for experts; it must outlive this.
+/// Owns the int64 sums of all parameters of a group in one flat space, on the CPU or on a device, padded as
+/// its ShardLayout says. A device's sums cross the ranks through host memory. A step is: zero, let the
+/// backward passes add, start the tensors' exchange (whole or piece by piece), finish, read the own shard.
+/// The communicator is the data axis for parameters that all ranks share, the replicas of the expert
+/// coordinate for experts; it must outlive this.
 class ExactSums {
  public:
   /// `additions`: the most blocks of rows that all ranks together add to one element in a step; sets the
   /// limit beyond which one block's value counts as overflow (kernels/ops/gradient_sum.h).
-  ExactSums(Communicator& group, std::span<const ShardTensor> tensors, std::int64_t additions);
+  /// `device`: the context whose device holds the sums, which must outlive this; nullptr = the CPU.
+  ExactSums(Communicator& group, std::span<const ShardTensor> tensors, std::int64_t additions,
+            kernels::Context* device = nullptr);
 
   const ShardLayout& layout() const { return layout_; }
   std::int64_t bytes() const { return layout_.flat_size() * 8; }
@@ -39,20 +43,25 @@ class ExactSums {
   void finish();
 
   /// This rank's shard: flat elements [shard_begin(rank), shard_end(rank)). Valid after finish().
+  /// Only on the CPU.
   std::span<const std::int64_t> own() const;
   /// The sums of one piece of layout().pieces(rank), i64 (elements). Valid after finish().
   ConstTensorView own(const ShardPiece& piece) const;
 
   /// Values of this rank that were not finite or beyond the limit since zero(). Sum it over all ranks before
   /// anyone acts: all_reduce_or over the data axis.
-  std::int64_t overflow() const { return *overflow_.data<std::int64_t>(); }
+  std::int64_t overflow() const;
 
  private:
-  std::span<std::int64_t> flat() const;
+  TensorView flat() const { return sums_.view(); }
+  // Where the communicator reads and writes: the sums themselves, or their copy on the host.
+  std::span<std::int64_t> exchanged() const;
 
   Communicator& group_;
   ShardLayout layout_;
-  kernels::Buffer sums_;
+  kernels::Context* device_;
+  kernels::Tensor sums_;  // (flat size)
+  kernels::Tensor host_;  // a copy, where a device's sums have to travel
   kernels::Tensor overflow_;
   std::int64_t limit_;
   std::vector<bool> started_;
