@@ -145,7 +145,7 @@ struct Initialised {
               std::uint64_t seed = 5)
       : context(threads),
         world(parallel::single_rank()),
-        group(moe::parameter_specs(config), experts, rank, ranks, *world, 1, config.activation) {
+        group(moe::parameter_specs(config), experts, rank, ranks, *world, 1, config.activation, context) {
     moe::initialize(context, group, config, seed);
   }
   kernels::Context context;
@@ -259,7 +259,7 @@ TEST(ParameterGroup, MastersOfAllOwnersReachEveryRankRounded) {
     parallel::run_local(ranks, [&](parallel::Communicator& world) {
       const ModelConfig config = bf16_config();
       kernels::Context context(1);
-      ParameterGroup group(moe::parameter_specs(config), false, 0, 1, world, 1, config.activation);
+      ParameterGroup group(moe::parameter_specs(config), false, 0, 1, world, 1, config.activation, context);
       const auto value = [](std::int64_t tensor, std::int64_t element) {
         return static_cast<float>(tensor) + static_cast<float>(element) * 0.001F;
       };

@@ -46,7 +46,7 @@ class RoutingTest : public testing::Test {
   moe::ModelConfig config = moe_config();
   kernels::Context context{1};
   kernels::Arena arena;
-  moe::LayerContext layer{context, arena, config, {}, {}, {}};
+  moe::LayerContext layer{context, arena, arena, config, {}, {}, {}};
   moe::RoutingStatistics statistics;
   kernels::Tensor x, weight, selection_bias;
 };
