@@ -19,14 +19,13 @@ int threads_per_rank(const Config& config, int ranks_on_host) {
   return std::max(1, cores / std::max(1, ranks_on_host));
 }
 
-// Ranks of a host take its devices in turn.
+// Ranks of a host take its devices in turn. Only who asks for a GPU by name gets one, until the back end has
+// been proven on one.
 Device chosen_device(const Config& config, int rank, int ranks_on_host) {
-  if (config.run.device == DeviceChoice::cpu) return Device::cpu;
+  if (config.run.device != DeviceChoice::cuda) return Device::cpu;
   const kernels::FoundDevices found = kernels::found_devices();
-  if (found.devices.empty()) {
-    if (config.run.device == DeviceChoice::automatic) return Device::cpu;
+  if (found.devices.empty())
     throw DeviceError(fmt::format("run.device is cuda, but {}; set run.device: cpu", found.none_because));
-  }
   kernels::use_device(rank % std::max(1, ranks_on_host) % static_cast<int>(found.devices.size()));
   return Device::cuda;
 }

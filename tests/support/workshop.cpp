@@ -145,6 +145,7 @@ std::vector<nlohmann::json> Workshop::lines(const std::string& name, const std::
   std::istringstream text(read_file(run_folder(name) / "metrics.jsonl"));
   std::vector<nlohmann::json> found;
   for (std::string line; std::getline(text, line);) {
+    if (text.eof()) break;  // no end of line: a run that goes on is writing it
     const nlohmann::json entry = nlohmann::json::parse(line, nullptr, false);
     EXPECT_TRUE(entry.is_object()) << line;
     if (entry.is_object() && entry.contains(key)) found.push_back(entry);
