@@ -18,7 +18,8 @@
 namespace switchyard::app {
 
 double measured_peak(Session& session) {
-  auto own = static_cast<std::int64_t>(kernels::measured_peak_flops(session.context()));
+  auto own = static_cast<std::int64_t>(
+      kernels::measured_peak_flops(session.context(), session.config().model.activation));
   session.world().all_reduce_sum(std::span(&own, 1));
   return static_cast<double>(own);
 }
