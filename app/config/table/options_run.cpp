@@ -55,7 +55,7 @@ std::span<const Option> run_options() {
       {"run.directory", Text{run<&RunConfig::directory>, TextForm::path}, "",
        "folder of everything the run writes; empty = runs/<name>", manner},
       {"run.device", choice<&Config::run, &RunConfig::device>(kDevices), "",
-       "where numbers are computed; auto = cpu while no GPU has proven the CUDA back end"},
+       "where numbers are computed; auto = cpu, as no GPU has proven CUDA here yet"},
       {"run.threads", Integer{run<&RunConfig::threads>, 0, 4096}, "",
        "CPU threads of each rank; 0 = the host's cores / its ranks", manner},
       {"run.max_time", Duration{run<&RunConfig::max_time_seconds>}, "",
