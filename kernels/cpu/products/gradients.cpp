@@ -1,14 +1,9 @@
 // Weight and bias gradients on the CPU, fp32 within a block of rows, exact between blocks (gradient_sum.h).
-//
-// Work is cut by output: a piece owns some rows and columns of one expert's gradient and walks over all
-// segments of that expert, so no two threads add to the same element and the sums stay in the thread's cache
-// from block to block.
 #include <cstring>
 
 #include "kernels/cpu/grid.h"
 #include "kernels/cpu/products/bf16/dispatch.h"
-#include "kernels/cpu/products/panel.h"
-#include "kernels/cpu/products/segments.h"
+#include "kernels/cpu/products/gradient_pieces.h"
 #include "kernels/cpu/products/widen.h"
 #include "kernels/ops/grouped_linear.h"
 
@@ -16,27 +11,9 @@ namespace switchyard::kernels {
 
 namespace {
 
-struct WeightGradient {
-  std::int64_t* sums;  ///< of expert 0, (O, I)
-  std::int64_t limit;
-  const float* dy;  ///< (rows, O)
-  const float* x;   ///< (rows, I)
-  std::int64_t O;
-  std::int64_t I;
-};
-
-// What one piece owns: rows [o, o + out_rows) and columns [i, i + panels.columns) of one expert's gradient.
-struct Piece {
-  std::int64_t expert;
-  std::int64_t o;
-  std::int64_t out_rows;
-  std::int64_t i;
-  Panels panels;
-};
-
 // Adds the gradient of one block of rows. packed_dy and packed_x are the thread's scratch.
-std::int64_t add_block(const WeightGradient& g, const Piece& piece, std::int64_t row, std::int64_t depth,
-                       float* packed_dy, float* packed_x) {
+std::int64_t add_block(const WeightGradient<float>& g, const Piece& piece, std::int64_t row,
+                       std::int64_t depth, float* packed_dy, float* packed_x) {
   for (std::int64_t m = 0; m < piece.out_rows; m += kTileRows) {
     const std::int64_t rows = piece.out_rows - m < kTileRows ? piece.out_rows - m : kTileRows;
     const float* from = g.dy + row * g.O + piece.o + m;
@@ -85,50 +62,24 @@ std::int64_t add_block(const WeightGradient& g, const Piece& piece, std::int64_t
   return refused;
 }
 
-constexpr std::int64_t kColumnsOfPiece = 8 * kPanelWidth;
 constexpr std::int64_t kMostRowsOfPiece = 16 * kTileRows;
+constexpr PieceSizes kPieces{8 * kPanelWidth, kMostRowsOfPiece, 2 * kTileRows, kTileVecs};
 
-// As many rows as leave every thread a few pieces.
-std::int64_t rows_of_piece(std::int64_t O, std::int64_t pieces_per_row_strip, int threads) {
-  std::int64_t rows = kMostRowsOfPiece;
-  while (rows > 2 * kTileRows && (O + rows - 1) / rows * pieces_per_row_strip < 6 * threads) rows /= 2;
-  return rows;
-}
-
-void weight_gradient(Context& context, const WeightGradient& g, std::int64_t experts,
+void weight_gradient(Context& context, const WeightGradient<float>& g, std::int64_t experts,
                      const Segments& segments, std::int64_t* overflow) {
   if (g.O == 0 || g.I == 0) return;
   Threads& threads = context.threads();
-  const int crew = threads.count();
-  const std::int64_t column_pieces = (g.I + kColumnsOfPiece - 1) / kColumnsOfPiece;
-  const std::int64_t strip = rows_of_piece(g.O, experts * column_pieces, crew);
-  const std::int64_t row_pieces = (g.O + strip - 1) / strip;
   ArenaScope scratch(context.scratch());
   constexpr std::int64_t kDyFloats = kGradientBlockRows * kMostRowsOfPiece;
   constexpr std::int64_t kXFloats = kGradientBlockRows * kPanelWidth;
-  auto* packed = scratch.tensor(DType::f32, {crew, kDyFloats + kXFloats}).data<float>();
-  threads.run_on_workers(
-      experts * row_pieces * column_pieces, 1, [&](int worker, std::int64_t begin, std::int64_t end) {
-        float* packed_dy = packed + worker * (kDyFloats + kXFloats);
-        std::int64_t refused = 0;
-        for (std::int64_t index = begin; index < end; ++index) {
-          const std::int64_t o = index / column_pieces % row_pieces * strip;
-          const std::int64_t i = index % column_pieces * kColumnsOfPiece;
-          const Piece piece{index / column_pieces / row_pieces, o, g.O - o < strip ? g.O - o : strip, i,
-                            Panels(g.I - i < kColumnsOfPiece ? g.I - i : kColumnsOfPiece)};
-          for (std::int64_t s = 0; s < segments.count(); ++s) {
-            const Segment segment = segments[s];
-            if (segment.expert != piece.expert) continue;
-            for (std::int64_t row = 0; row < segment.rows; row += kGradientBlockRows) {
-              const std::int64_t left = segment.rows - row;
-              refused += add_block(g, piece, segment.first + row,
-                                   left < kGradientBlockRows ? left : kGradientBlockRows, packed_dy,
-                                   packed_dy + kDyFloats);
-            }
-          }
-        }
-        if (refused > 0) __atomic_fetch_add(overflow, refused, __ATOMIC_RELAXED);
-      });
+  auto* packed = scratch.tensor(DType::f32, {threads.count(), kDyFloats + kXFloats}).data<float>();
+  for_gradient_blocks(threads, g, experts, segments, kPieces, overflow, [&](int worker) {
+    float* packed_dy = packed + worker * (kDyFloats + kXFloats);
+    return [&g, packed_dy, packed_x = packed_dy + kDyFloats](const Piece& piece, std::int64_t row,
+                                                             std::int64_t depth) {
+      return add_block(g, piece, row, depth, packed_dy, packed_x);
+    };
+  });
 }
 
 // Columns [begin, end) of the bias gradient.
@@ -163,7 +114,7 @@ void bias_gradient(Context& context, const GradientSum& dbias, ConstTensorView d
   });
 }
 
-WeightGradient make_gradient(const GradientSum& dweight, ConstTensorView dy, ConstTensorView x) {
+WeightGradient<float> make_gradient(const GradientSum& dweight, ConstTensorView dy, ConstTensorView x) {
   return {dweight.sums.data<std::int64_t>(),
           dweight.limit,
           dy.data<float>(),
@@ -176,7 +127,7 @@ WeightGradient make_gradient(const GradientSum& dweight, ConstTensorView dy, Con
 void add_weight_gradient(Context& context, const GradientSum& dweight, ConstTensorView dy, ConstTensorView x,
                          std::int64_t experts, const Segments& segments) {
   ArenaScope scratch(context.scratch());
-  const WeightGradient gradient =
+  const WeightGradient<float> gradient =
       make_gradient(dweight, widened(context, scratch, dy), widened(context, scratch, x));
   weight_gradient(context, gradient, experts, segments, dweight.overflow.data<std::int64_t>());
 }

@@ -6,6 +6,10 @@
 namespace switchyard::kernels {
 namespace {
 
+inline std::int64_t at_most(std::int64_t value, std::int64_t limit) {
+  return value < limit ? value : limit;
+}
+
 /// Columns cut into panels of at most `most_vecs` vectors, as even as they go.
 struct Panels {
   explicit Panels(std::int64_t all_columns, std::int64_t most_vecs = kTileVecs)

@@ -1,35 +1,17 @@
 // Weight gradients of bf16 products: both operands are transposed while they are packed, a block of rows is
-// summed by the unit, and goes onto the grid of exact sums (gradient_sum.h). Work is cut by output, as in
-// ../gradients.cpp.
+// summed by the unit, and goes onto the grid of exact sums (gradient_sum.h). Work is cut as in
+// ../gradient_pieces.h.
 #include "kernels/cpu/grid.h"
 #include "kernels/cpu/products/bf16/products.h"
 #include "kernels/cpu/products/bf16/unit.h"
-#include "kernels/cpu/products/panel.h"
-#include "kernels/cpu/products/segments.h"
+#include "kernels/cpu/products/gradient_pieces.h"
 
 namespace switchyard::kernels {
 
 namespace {
 
-struct WeightGradient {
-  std::int64_t* sums;  ///< of expert 0, (O, I)
-  std::int64_t limit;
-  const std::uint16_t* dy;  ///< (rows, O)
-  const std::uint16_t* x;   ///< (rows, I)
-  std::int64_t O;
-  std::int64_t I;
-};
+using PairGradient = WeightGradient<std::uint16_t>;
 
-// What one piece owns: rows [o, o + out_rows) and columns [i, i + panels.columns) of one expert's gradient.
-struct Piece {
-  std::int64_t expert;
-  std::int64_t o;
-  std::int64_t out_rows;
-  std::int64_t i;
-  Panels panels;
-};
-
-constexpr std::int64_t kColumnsOfPiece = 384;
 constexpr std::int64_t kMostRowsOfPiece = 128;
 
 template <typename Unit>
@@ -50,7 +32,7 @@ struct Scratch {
 
 // Adds the gradient of one block of rows; returns how many values were refused.
 template <typename Unit>
-std::int64_t add_block(const WeightGradient& g, const Piece& piece, std::int64_t row, std::int64_t depth,
+std::int64_t add_block(const PairGradient& g, const Piece& piece, std::int64_t row, std::int64_t depth,
                        Scratch<Unit>& scratch) {
   Unit::pack_left(scratch.left, g.dy + row * g.O + piece.o, g.O, depth, piece.out_rows);
   std::int64_t* first_sums = g.sums + (piece.expert * g.O + piece.o) * g.I + piece.i;
@@ -86,43 +68,21 @@ std::int64_t add_block(const WeightGradient& g, const Piece& piece, std::int64_t
   return refused;
 }
 
-// As many rows as leave every thread a few pieces.
-std::int64_t rows_of_piece(std::int64_t O, std::int64_t pieces_per_row_strip, int threads) {
-  std::int64_t rows = kMostRowsOfPiece;
-  while (rows > 32 && (O + rows - 1) / rows * pieces_per_row_strip < 6 * threads) rows /= 2;
-  return rows;
-}
-
 template <typename Unit>
-void weight_gradient(Context& context, const WeightGradient& g, std::int64_t experts,
-                     const Segments& segments, std::int64_t* overflow) {
+void weight_gradient(Context& context, const PairGradient& g, std::int64_t experts, const Segments& segments,
+                     std::int64_t* overflow) {
   if (g.O == 0 || g.I == 0) return;
   Threads& threads = context.threads();
-  const std::int64_t column_pieces = (g.I + kColumnsOfPiece - 1) / kColumnsOfPiece;
-  const std::int64_t strip = rows_of_piece(g.O, experts * column_pieces, threads.count());
-  const std::int64_t row_pieces = (g.O + strip - 1) / strip;
+  constexpr PieceSizes kPieces{384, kMostRowsOfPiece, 32, Unit::kPanelVecs};
   ArenaScope scratch(context.scratch());
   auto* memory =
       static_cast<unsigned char*>(scratch.tensor(DType::u8, {threads.count(), Scratch<Unit>::kBytes}).raw());
-  threads.run_on_workers(
-      experts * row_pieces * column_pieces, 1, [&](int worker, std::int64_t begin, std::int64_t end) {
-        Scratch<Unit> own(memory + worker * Scratch<Unit>::kBytes);
-        std::int64_t refused = 0;
-        for (std::int64_t index = begin; index < end; ++index) {
-          const std::int64_t o = index / column_pieces % row_pieces * strip;
-          const std::int64_t i = index % column_pieces * kColumnsOfPiece;
-          const Piece piece{index / column_pieces / row_pieces, o, at_most(g.O - o, strip), i,
-                            Panels(at_most(g.I - i, kColumnsOfPiece), Unit::kPanelVecs)};
-          for (std::int64_t s = 0; s < segments.count(); ++s) {
-            const Segment segment = segments[s];
-            if (segment.expert != piece.expert) continue;
-            for (std::int64_t row = 0; row < segment.rows; row += kGradientBlockRows)
-              refused += add_block(g, piece, segment.first + row,
-                                   at_most(segment.rows - row, kGradientBlockRows), own);
-          }
-        }
-        if (refused > 0) __atomic_fetch_add(overflow, refused, __ATOMIC_RELAXED);
-      });
+  for_gradient_blocks(threads, g, experts, segments, kPieces, overflow, [&](int worker) {
+    return [&g, own = Scratch<Unit>(memory + worker * Scratch<Unit>::kBytes)](
+               const Piece& piece, std::int64_t row, std::int64_t depth) mutable {
+      return add_block(g, piece, row, depth, own);
+    };
+  });
 }
 
 }  // namespace
@@ -131,7 +91,7 @@ template <>
 void PairProducts<kUnitBackend>::backward_weight(Context& context, const GradientSum& dweight,
                                                  ConstTensorView dy, ConstTensorView x,
                                                  ConstTensorView segments) {
-  const WeightGradient g{
+  const PairGradient g{
       dweight.sums.data<std::int64_t>(),          dweight.limit, static_cast<const std::uint16_t*>(dy.raw()),
       static_cast<const std::uint16_t*>(x.raw()), dy.dim(1),     x.dim(1)};
   const bool grouped = segments.present();

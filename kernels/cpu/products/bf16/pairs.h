@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/simd.h"
+#include "kernels/cpu/products/panel.h"
 
 namespace switchyard::kernels {
 namespace {
@@ -15,10 +15,6 @@ constexpr std::int64_t kDepthStep = 32;
 
 constexpr std::int64_t padded_depth(std::int64_t depth) {
   return (depth + kDepthStep - 1) / kDepthStep * kDepthStep;
-}
-
-inline std::int64_t at_most(std::int64_t value, std::int64_t limit) {
-  return value < limit ? value : limit;
 }
 
 inline __mmask32 first_elements(std::int64_t n) {
