@@ -48,22 +48,27 @@ struct Shown {
   std::int64_t rank = -1;
 };
 
-union ControlMessage {
-  cmsghdr header;
-  std::array<char, CMSG_SPACE(sizeof(int))> bytes;
+// A rank with room for one descriptor, as sendmsg and recvmsg want it. Points into itself.
+struct Envelope {
+  explicit Envelope(std::int64_t& rank) : data{&rank, sizeof(rank)} {
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+  }
+  Envelope(const Envelope&) = delete;
+  Envelope& operator=(const Envelope&) = delete;
+
+  iovec data;
+  msghdr message{};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
 };
 
 Shown receive(int socket) {
   Shown shown;
-  iovec data{&shown.rank, sizeof(shown.rank)};
-  ControlMessage control{};
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control.bytes.data();
-  message.msg_controllen = control.bytes.size();
-  if (::recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != sizeof(shown.rank)) return {};
-  const cmsghdr* header = CMSG_FIRSTHDR(&message);
+  Envelope envelope(shown.rank);
+  if (::recvmsg(socket, &envelope.message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != sizeof(shown.rank)) return {};
+  const cmsghdr* header = CMSG_FIRSTHDR(&envelope.message);
   if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return {};
   int descriptor = -1;
   std::memcpy(&descriptor, CMSG_DATA(header), sizeof(descriptor));
@@ -147,21 +152,15 @@ GuardianLink::GuardianLink(GuardianLink&& other) noexcept : socket_(std::exchang
 
 void GuardianLink::show(const Board& board, std::int64_t rank) const {
   if (socket_ < 0) return;
-  iovec data{&rank, sizeof(rank)};
-  ControlMessage control{};
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control.bytes.data();
-  message.msg_controllen = control.bytes.size();
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  Envelope envelope(rank);
+  cmsghdr* header = CMSG_FIRSTHDR(&envelope.message);
   header->cmsg_level = SOL_SOCKET;
   header->cmsg_type = SCM_RIGHTS;
   header->cmsg_len = CMSG_LEN(sizeof(int));
   const int descriptor = board.descriptor();
   std::memcpy(CMSG_DATA(header), &descriptor, sizeof(descriptor));
   // Without it the guardian still ends with the right code; the others find out by themselves.
-  [[maybe_unused]] const ssize_t sent = ::sendmsg(socket_, &message, MSG_NOSIGNAL);
+  [[maybe_unused]] const ssize_t sent = ::sendmsg(socket_, &envelope.message, MSG_NOSIGNAL);
 }
 
 GuardianLink start_guardian(int lost_code) {

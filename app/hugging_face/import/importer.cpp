@@ -66,6 +66,16 @@ Config checkpoint_config(const moe::ModelConfig& model, const std::filesystem::p
   }
 }
 
+/// An id without a row of the embedding would read outside of it.
+void check_ids(const FolderTokenizer& tokenizer, std::int64_t vocab_size, const ModelFolder& folder) {
+  if (tokenizer.vocab_size > vocab_size)
+    throw DataError(
+        fmt::format("{}: its ids must be below the vocab_size of config.json, {}; it has {}. Take out the "
+                    "tokens that the "
+                    "model does not know, or give the embedding their rows",
+                    (folder.path() / "tokenizer.json").string(), vocab_size, tokenizer.vocab_size - 1));
+}
+
 }  // namespace
 
 ImportReport import_model(data::Io& io, const ImportOptions& options) {
@@ -83,6 +93,7 @@ ImportReport import_model(data::Io& io, const ImportOptions& options) {
   upcycle(model, elements, options);
 
   const FolderTokenizer tokenizer = read_tokenizer(folder);
+  check_ids(tokenizer, model.vocab_size, folder);
   const Config config = checkpoint_config(model, options.output, folder.config_place());
   RunState state;
   state.seed = config.run.seed;

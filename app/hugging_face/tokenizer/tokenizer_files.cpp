@@ -104,13 +104,14 @@ std::map<std::string, std::string> tokenizer_files(const data::Tokenizer& tokeni
 FolderTokenizer read_tokenizer(ModelFolder& folder) {
   const data::ByteTokenizer bytes;
   const std::string text = folder.text_of("tokenizer.json", kMostTokenizerBytes);
-  if (text.empty()) return {"", bytes.to_json()};
-  if (text == byte_tokenizer_json(bytes.end_of_document())) return {bytes.name(), bytes.to_json()};
+  if (text.empty()) return {"", bytes.to_json(), 0};
+  if (text == byte_tokenizer_json(bytes.end_of_document()))
+    return {bytes.name(), bytes.to_json(), bytes.vocab_size()};
   for (const char* name : {"tokenizer_config.json", "special_tokens_map.json"})
     folder.text_of(name, kMostTokenizerBytes);  // refuses links
   try {
     const auto tokenizer = data::make_tokenizer(folder.path().string());
-    return {tokenizer->name(), tokenizer->to_json()};
+    return {tokenizer->name(), tokenizer->to_json(), tokenizer->vocab_size()};
   } catch (const UserError& error) {
     throw DataError(error.what());
   }

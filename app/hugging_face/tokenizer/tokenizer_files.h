@@ -15,8 +15,9 @@ namespace switchyard::app {
 std::map<std::string, std::string> tokenizer_files(const data::Tokenizer& tokenizer, std::int64_t max_tokens);
 
 struct FolderTokenizer {
-  std::string name;  ///< empty: the folder has none
-  std::string json;  ///< data::Tokenizer::to_json; "bytes" where there is none
+  std::string name;         ///< empty: the folder has none
+  std::string json;         ///< data::Tokenizer::to_json; "bytes" where there is none
+  std::int64_t vocab_size;  ///< its ids are in [0, vocab_size); 0 where there is none
 };
 /// The tokenizer of a folder. What tokenizer_files makes of the byte tokenizer is the byte tokenizer again.
 /// Throws DataError for a tokenizer.json that is refused.

@@ -1,9 +1,12 @@
 // A byte-level BPE vocabulary through an import and an export, and once more: the same ids, the same file.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "app/hugging_face/export/exporter.h"
 #include "app/hugging_face/import/importer.h"
 #include "data/text/tokenizer.h"
+#include "kernels/runtime/error.h"
 #include "tests/app/hugging_face/model_writer.h"
 #include "tests/support/process.h"
 
@@ -68,6 +71,24 @@ TEST_P(CarriedTokenizer, KeepsItsIdsAndItsFile) {
     EXPECT_TRUE(test::read_file(folder_ / ("again/" + std::string(name))) ==
                 test::read_file(folder_ / ("out/" + std::string(name))))
         << name;
+}
+
+TEST_P(CarriedTokenizer, IsRefusedWhereTheEmbeddingHasNoRowForAnId) {
+  write_folder(96);
+  const std::int64_t ids = tokenizer("in")->vocab_size();
+  write_folder(ids - 1);
+  ImportOptions options;
+  options.folder = folder_ / "in";
+  options.output = folder_ / "run";
+  try {
+    import_model(io_, options);
+    FAIL() << "an id without a row was taken";
+  } catch (const DataError& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr((folder_ / "in/tokenizer.json").string()));
+    EXPECT_THAT(error.what(),
+                testing::HasSubstr(fmt::format("config.json, {}; it has {}", ids - 1, ids - 1)));
+  }
+  EXPECT_FALSE(std::filesystem::exists(options.output));
 }
 
 INSTANTIATE_TEST_SUITE_P(Vocabularies, CarriedTokenizer,
