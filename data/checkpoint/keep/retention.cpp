@@ -23,7 +23,14 @@ void check_policy(const RetentionPolicy& policy) {
 RetentionReport apply_retention(Io& io, const std::filesystem::path& root, const RetentionPolicy& policy) {
   check_policy(policy);
   RetentionReport report;
-  for (const auto& candidate : list_checkpoints(io, root).candidates) {
+  const std::vector<Listing::Candidate> candidates = list_checkpoints(io, root).candidates;
+  // Whoever keeps a thousand must not read a thousand manifests after every save.
+  if (candidates.size() <= static_cast<std::size_t>(policy.keep)) {
+    for (const auto& candidate : candidates)
+      if (policy.verified_steps.count(candidate.step) != 0) report.kept.push_back(candidate.step);
+    return report;
+  }
+  for (const auto& candidate : candidates) {
     const bool is_enough = report.kept.size() >= static_cast<std::size_t>(policy.keep);
     const bool is_milestone = policy.keep_every > 0 && candidate.step % policy.keep_every == 0;
     if (is_enough && is_milestone) continue;

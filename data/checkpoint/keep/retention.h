@@ -27,13 +27,14 @@ struct RetentionPolicy {
 };
 
 struct RetentionReport {
-  std::vector<std::int64_t> kept;     // newest first
+  std::vector<std::int64_t> kept;     // newest first; those that this process has checked
   std::vector<std::int64_t> deleted;  // newest first
   /// Newer than the oldest of the `keep` and damaged, or not ours. Left alone: a person should look.
   std::vector<Rejection> rejections;
 };
 
-/// Deletes checkpoints older than the `keep` newest that verify. Nothing is deleted unless `keep` verify.
+/// Deletes checkpoints older than the `keep` newest that verify. Nothing is deleted unless `keep` verify, and
+/// nothing is read where there are no more than `keep`.
 /// Each is first withdrawn (renamed to a dot name, parent synced), then deleted. Throws UserError if keep < 1
 /// or keep_every < 0, DiskError.
 RetentionReport apply_retention(Io& io, const std::filesystem::path& root, const RetentionPolicy& policy);

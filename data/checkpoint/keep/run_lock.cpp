@@ -47,7 +47,8 @@ std::optional<std::int64_t> start_ticks_of(std::int64_t pid) {
   std::istringstream rest(line.substr(close + 1));
   std::string field;
   rest >> field;
-  // Dead, but not yet fetched by its parent; where process 1 fetches nobody (some containers) it stays so for good.
+  // Dead, but not yet fetched by its parent; where process 1 fetches nobody (some containers) it stays so for
+  // good.
   if (field == "Z" || field == "X") return {};
   for (int number = 4; number < 22; ++number) rest >> field;
   std::int64_t ticks = 0;

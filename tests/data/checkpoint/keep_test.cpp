@@ -46,6 +46,10 @@ void break_step(RecordingIo& io, const std::string& folder) {
   io.contents("/root/" + folder + "/part-00000.safetensors").back() ^= 1;
 }
 
+std::int64_t reads(const FaultingIo& io) {
+  return std::count(io.calls().begin(), io.calls().end(), IoCall::read);
+}
+
 TEST(Retention, KeepsTheNewestAndTheMilestones) {
   RecordingIo io;
   save_steps(io, {10, 20, 30, 40, 50, 60});
@@ -71,13 +75,22 @@ TEST(Retention, DamagedCheckpointsDoNotCountAndStay) {
 
 TEST(Retention, AStepVerifiedBeforeIsNotDigestedAgainButItsSizesAre) {
   RecordingIo io;
-  save_steps(io, {1, 2});
+  save_steps(io, {1, 2, 3});
   FaultingIo counting(io);
-  apply_retention(counting, "/root", {2, 0, {}, {1, 2}});
-  const auto reads = std::count(counting.calls().begin(), counting.calls().end(), IoCall::read);
-  EXPECT_EQ(reads, 2) << "the two manifests";
-  io.contents("/root/step-00000002/part-00000.safetensors").pop_back();
-  EXPECT_THAT(apply_retention(io, "/root", {1, 0, {}, {1, 2}}).kept, ElementsAre(1));
+  apply_retention(counting, "/root", {2, 0, {}, {2, 3}});
+  EXPECT_EQ(reads(counting), 3) << "the manifests, that of the deleted one too";
+  io.contents("/root/step-00000003/part-00000.safetensors").pop_back();
+  EXPECT_THAT(apply_retention(io, "/root", {1, 0, {}, {2, 3}}).kept, ElementsAre(2));
+}
+
+TEST(Retention, ReadsNothingWhileAllMayStay) {
+  RecordingIo io;
+  save_steps(io, {1, 2, 3});
+  FaultingIo counting(io);
+  const auto report = apply_retention(counting, "/root", {3, 0, {}, {1, 3}});
+  EXPECT_THAT(report.kept, ElementsAre(3, 1));
+  EXPECT_THAT(report.deleted, IsEmpty());
+  EXPECT_EQ(reads(counting), 0);
 }
 
 TEST(Retention, OtherRunsAndUnreadableManifestsAreNotDeleted) {
