@@ -1,15 +1,41 @@
-"""For scripts/coverage: the table, the exceptions, the verdict.
+"""For scripts/coverage: the table, what is listed with a reason, the verdict.
 
     coverage_report.py FOLDER LEAST_LINES LEAST_BRANCHES
 
 tests/coverage_exceptions.txt: "= REASON" and under it "FILE: TEXT" for each place that it holds for: the lines of FILE
-that contain TEXT. An entry that matches no line without a test is stale.
+that contain TEXT, of every file where FILE is *. An entry that matches nothing untested is stale.
 """
-import json
 import pathlib
 import sys
 
+from coverage_counts import count_all
+
 EXCEPTIONS = pathlib.Path("tests/coverage_exceptions.txt")
+
+
+class Tally:
+    """Of lines or of branches: taken by a test, listed with a reason, neither."""
+
+    def __init__(self, taken=0, listed=0, neither=0):
+        self.taken, self.listed, self.neither = taken, listed, neither
+
+    def add(self, other):
+        self.taken += other.taken
+        self.listed += other.listed
+        self.neither += other.neither
+
+    def all(self):
+        return self.taken + self.listed + self.neither
+
+    def share(self):
+        return 100 * self.taken / self.all() if self.all() else 100
+
+    def cell(self):
+        return f"{self.taken}/{self.all()} {self.share():5.1f}%"
+
+    def sentence(self, what):
+        return (f"{what}: {self.taken} of {self.all()} taken ({self.share():.1f} %); of the rest {self.listed} listed "
+                f"with a reason, {self.neither} not")
 
 
 def read_exceptions():
@@ -23,53 +49,64 @@ def read_exceptions():
     return found
 
 
-def share(part, whole):
-    return f"{part}/{whole} {100 * part / whole if whole else 100:5.1f}%"
+def tally_file(name, file, exceptions, untested):
+    """Lines and branches of one file; appends what has neither test nor reason to `untested`."""
+    source = pathlib.Path(name).read_text().splitlines()
+    lines, branches = Tally(), Tally()
+    for number, count in sorted(file.lines.items()):
+        outcomes = [count for instance in file.branches.get(number, []) for count in instance]
+        missed, is_missed = outcomes.count(0), count == 0
+        lines.taken += not is_missed
+        branches.taken += len(outcomes) - missed
+        if not is_missed and missed == 0:
+            continue
+        text = source[number - 1].strip()
+        reason = next((e for e in exceptions if e["file"] in (name, "*") and e["text"] in text), None)
+        if reason is not None:
+            reason["lines"] += is_missed
+            reason["branches"] += missed
+            lines.listed += is_missed
+            branches.listed += missed
+            continue
+        lines.neither += is_missed
+        branches.neither += missed
+        what = "line" if is_missed else f"{missed} of {len(outcomes)} branches {outcomes}"
+        untested.append(f"{name}:{number}: {what}: {text}")
+    return lines, branches
 
 
-def main():
-    folder, least_lines, least_branches = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
-    exceptions = read_exceptions()
-    total, uncovered = [0, 0, 0, 0], []
-    print(f"{'file':<48}{'lines':>16}{'branches':>18}")
-    for entry in sorted(json.load(open(f"{folder}/coverage.json"))["files"], key=lambda e: e["file"]):
-        name = entry["file"]
-        source = pathlib.Path(name).read_text().splitlines()
-        counts = [0, 0, 0, 0]
-        for line in entry["lines"]:
-            if line.get("gcovr/noncode"):
-                continue
-            branches = [b for b in line["branches"] if not b.get("throw")]
-            missed = sum(b["count"] == 0 for b in branches)
-            is_missed = line["count"] == 0
-            for at, value in enumerate((not is_missed, 1, len(branches) - missed, len(branches))):
-                counts[at] += value
-            if not is_missed and missed == 0:
-                continue
-            text = source[line["line_number"] - 1]
-            reasons = [e for e in exceptions if e["file"] == name and e["text"] in text]
-            for reason in reasons:
-                reason["lines"] += is_missed
-                reason["branches"] += missed
-            if not reasons:
-                what = "line" if is_missed else f"{missed} of {len(branches)} branches"
-                uncovered.append(f"{name}:{line['line_number']}: {what}: {text.strip()}")
-        total = [a + b for a, b in zip(total, counts)]
-        print(f"{name:<48}{share(*counts[:2]):>16}{share(*counts[2:]):>18}")
-    pathlib.Path(f"{folder}/uncovered.txt").write_text("\n".join(uncovered) + "\n")
+def print_exceptions(exceptions):
+    """Returns whether all still hold."""
     reason = None
     for entry in exceptions:
         if entry["reason"] != reason:
             reason = entry["reason"]
             print(f"no test, because {reason}:")
         print(f"  {entry['file']}: {entry['text']}   {entry['lines']} lines, {entry['branches']} branches")
-    stale = [e for e in exceptions if e["lines"] + e["branches"] == 0]
+    stale = [entry for entry in exceptions if entry["lines"] + entry["branches"] == 0]
     for entry in stale:
         print(f"stale in {EXCEPTIONS}: {entry['file']}: {entry['text']}")
-    lines, branches = (100 * total[at] / max(1, total[at + 1]) for at in (0, 2))
-    print(f"{total[0]} of {total[1]} lines ({lines:.1f} %) and {total[2]} of {total[3]} branches ({branches:.1f} %); "
-          f"without test or exception: {len(uncovered)} places, {folder}/uncovered.txt")
-    sys.exit(0 if lines >= least_lines and branches >= least_branches and not stale else 1)
+    return not stale
+
+
+def main():
+    folder, least_lines, least_branches = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
+    exceptions = read_exceptions()
+    lines, branches, untested = Tally(), Tally(), []
+    print(f"{'file':<48}{'lines':>16}{'branches':>18}")
+    for name, file in sorted(count_all(folder, pathlib.Path.cwd()).items()):
+        own = tally_file(name, file, exceptions, untested)
+        lines.add(own[0])
+        branches.add(own[1])
+        print(f"{name:<48}{own[0].cell():>16}{own[1].cell():>18}")
+    pathlib.Path(f"{folder}/uncovered.txt").write_text("".join(f"{place}\n" for place in untested))
+    is_current = print_exceptions(exceptions)
+    print(lines.sentence("lines"))
+    print(branches.sentence("branches"))
+    if untested:
+        print(f"{len(untested)} places without test or reason: {folder}/uncovered.txt")
+    is_enough = lines.share() >= least_lines and (branches.share() >= least_branches or not untested)
+    sys.exit(0 if is_enough and is_current else 1)
 
 
 if __name__ == "__main__":

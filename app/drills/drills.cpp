@@ -44,6 +44,13 @@ void flip_bit(TensorView values, std::int64_t element) {
   value = std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) ^ kBit);
 }
 
+// Of the kinds that are one signal to the own process.
+int signal_of(DrillKind kind) {
+  if (kind == DrillKind::kill) return SIGKILL;
+  if (kind == DrillKind::crash) return SIGSEGV;
+  return kind == DrillKind::stop ? SIGSTOP : SIGTERM;
+}
+
 }  // namespace
 
 Drills::Drills(const std::vector<Drill>& drills, int rank, kernels::PlaceObserver& places,
@@ -132,18 +139,15 @@ void Drills::strike(Armed& armed) {
                drill_name(kind));
   switch (kind) {
     case DrillKind::kill:
-      std::raise(SIGKILL);
-      break;
     case DrillKind::crash:
-      std::raise(SIGSEGV);
+    case DrillKind::stop:
+    case DrillKind::term:
+      std::raise(signal_of(kind));
       break;
     case DrillKind::abort:
       std::abort();
     case DrillKind::leave:
       std::_Exit(0);
-    case DrillKind::stop:
-      std::raise(SIGSTOP);
-      break;
     case DrillKind::hang:
       for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
     case DrillKind::slow:
@@ -151,9 +155,6 @@ void Drills::strike(Armed& armed) {
       break;
     case DrillKind::error:
       throw InternalError("a drill asked for this failure (--inject error)");
-    case DrillKind::term:
-      std::raise(SIGTERM);
-      break;
     case DrillKind::disk:
       io_.arm({.call = data::IoCall::write, .index = 0, .number = armed.drill.error_number});
       break;

@@ -20,10 +20,10 @@
 namespace switchyard::app {
 
 Checkpointer::Checkpointer(parallel::Communicator& world, data::Io& io, std::filesystem::path folder,
-                           std::string run, const CheckpointConfig& config)
+                           std::string run, const CheckpointConfig& config, data::RunLockOptions lock)
     : world_(world), io_(io), folder_(std::move(folder)), run_(std::move(run)), config_(config) {
   if (world_.rank() == 0) {
-    lock_ = std::make_unique<data::RunLock>(io_, folder_);
+    lock_ = std::make_unique<data::RunLock>(io_, folder_, std::move(lock));
     for (const std::string& name : data::clean_abandoned(io_, *lock_))
       spdlog::info("cleared {}: left by a save or deletion that died", name);
   }

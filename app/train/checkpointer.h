@@ -29,7 +29,7 @@ class Checkpointer {
   /// Takes the folder for this run (rank 0 holds its lock) and clears what dead runs left in it. Collective.
   /// Throws UserError when a live run has the folder, DiskError.
   Checkpointer(parallel::Communicator& world, data::Io& io, std::filesystem::path folder, std::string run,
-               const CheckpointConfig& config);
+               const CheckpointConfig& config, data::RunLockOptions lock = {});
   ~Checkpointer();
   Checkpointer(const Checkpointer&) = delete;
   Checkpointer& operator=(const Checkpointer&) = delete;

@@ -32,7 +32,7 @@ std::string cell(const Event& event) {
       fmt::format("{} #{} {}", parallel::collective_name(event.collective), event.call, event.group_name());
   switch (event.kind) {
     case EventKind::place:
-      return event.where().substr(5);  // the step is in the column's own place
+      return event.where().substr(event.where().find(", ") + 2);  // the step stands before it already
     case EventKind::entered:
       return "> " + call;
     case EventKind::started:
@@ -42,9 +42,9 @@ std::string cell(const Event& event) {
     case EventKind::left:
       return "< " + call;
     case EventKind::closing:
-      return "waits for all to close";
+      break;
   }
-  return {};
+  return "waits for all to close";
 }
 
 std::string summary(const FlightRecord& record) {

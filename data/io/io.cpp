@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
@@ -9,41 +10,11 @@
 namespace switchyard::data {
 
 std::string_view io_call_name(IoCall call) {
-  switch (call) {
-    case IoCall::create:
-      return "create";
-    case IoCall::open_read:
-      return "open";
-    case IoCall::write:
-      return "write";
-    case IoCall::read:
-      return "read";
-    case IoCall::preallocate:
-      return "fallocate";
-    case IoCall::sync_file:
-      return "fdatasync";
-    case IoCall::sync_folder:
-      return "fsync of the folder";
-    case IoCall::close:
-      return "close";
-    case IoCall::make_folder:
-      return "mkdir";
-    case IoCall::rename:
-      return "rename";
-    case IoCall::unlink:
-      return "unlink";
-    case IoCall::remove_folder:
-      return "rmdir";
-    case IoCall::list:
-      return "readdir";
-    case IoCall::stat:
-      return "stat";
-    case IoCall::free_space:
-      return "statvfs";
-    case IoCall::lock:
-      return "flock";
-  }
-  return "?";
+  constexpr std::array<std::string_view, 16> kNames = {
+      "create",  "open",  "write",  "read",   "fallocate", "fdatasync", "fsync of the folder",
+      "close",   "mkdir", "rename", "unlink", "rmdir",     "readdir",   "stat",
+      "statvfs", "flock"};
+  return kNames.at(static_cast<std::size_t>(call));
 }
 
 namespace {

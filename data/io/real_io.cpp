@@ -18,7 +18,6 @@
 namespace switchyard::data {
 namespace {
 
-constexpr auto kLockPatience = std::chrono::seconds(10);
 constexpr auto kLockPause = std::chrono::milliseconds(20);
 
 /// Repeats a call that a signal interrupted.
@@ -63,6 +62,15 @@ int RealIo::system_fallocate(int descriptor, off_t size) {
 }
 int RealIo::system_fdatasync(int descriptor) {
   return ::fdatasync(descriptor);
+}
+int RealIo::system_fsync(int descriptor) {
+  return ::fsync(descriptor);
+}
+int RealIo::system_close(int descriptor) {
+  return ::close(descriptor);
+}
+int RealIo::system_flock(int descriptor) {
+  return ::flock(descriptor, LOCK_EX | LOCK_NB);
 }
 
 OpenFile RealIo::create(const std::filesystem::path& path) {
@@ -142,7 +150,7 @@ void RealIo::sync_file(const OpenFile& file) {
 
 void RealIo::close(const OpenFile& file) {
   // Not repeated after EINTR: Linux has closed the descriptor, and another thread may own the number by then.
-  if (::close(file.id) != 0 && errno != EINTR) throw_io_failure(IoCall::close, file.path, errno);
+  if (system_close(file.id) != 0 && errno != EINTR) throw_io_failure(IoCall::close, file.path, errno);
 }
 
 void RealIo::release(const OpenFile& file) noexcept {
@@ -154,7 +162,7 @@ void RealIo::sync_folder(const std::filesystem::path& folder) {
       retry([&] { return ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
   if (descriptor.get() < 0) throw_io_failure(IoCall::sync_folder, folder, errno);
   // EINVAL: some network file systems have no fsync for folders; their renames are synchronous.
-  if (retry([&] { return ::fsync(descriptor.get()); }) != 0 && errno != EINVAL)
+  if (retry([&] { return system_fsync(descriptor.get()); }) != 0 && errno != EINVAL)
     throw_io_failure(IoCall::sync_folder, folder, errno);
 }
 
@@ -218,9 +226,9 @@ OpenFile RealIo::lock(const std::filesystem::path& path) {
   Descriptor file(
       retry([&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644); }));
   if (file.get() < 0) throw_io_failure(IoCall::lock, path, errno);
-  const auto deadline = std::chrono::steady_clock::now() + kLockPatience;
+  const auto deadline = std::chrono::steady_clock::now() + lock_patience_;
   // Not a waiting flock: a stopped holder would stop us with it.
-  while (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+  while (system_flock(file.get()) != 0) {
     if (errno == ENOLCK || errno == EOPNOTSUPP || errno == ENOSYS) break;
     if (errno != EWOULDBLOCK && errno != EINTR) throw_io_failure(IoCall::lock, path, errno);
     if (std::chrono::steady_clock::now() > deadline) throw_io_failure(IoCall::lock, path, EWOULDBLOCK);

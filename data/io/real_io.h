@@ -4,6 +4,8 @@
 
 #include <sys/types.h>
 
+#include <chrono>
+
 #include "data/io/io.h"
 
 namespace switchyard::data {
@@ -35,6 +37,10 @@ class RealIo : public Io {
   virtual ssize_t system_pread(int descriptor, void* bytes, std::size_t size, off_t offset);
   virtual int system_fallocate(int descriptor, off_t size);
   virtual int system_fdatasync(int descriptor);
+  virtual int system_fsync(int descriptor);
+  virtual int system_close(int descriptor);
+  virtual int system_flock(int descriptor);  ///< for an exclusive lock, without waiting
+  std::chrono::milliseconds lock_patience_{10'000};
 };
 
 }  // namespace switchyard::data

@@ -27,6 +27,10 @@ constexpr std::array<DtypeRow, 22> kDtypes = {{
     {"C64", 64},    {"F64", 64},    {"I64", 64},    {"U64", 64},
 }};
 
+/// Of each DType, in its order.
+constexpr std::array<std::string_view, 9> kOurs = {"F32", "BF16", "F64", "I32", "I64",
+                                                   "U8",  "U16",  "U32", "U64"};
+
 std::size_t dtype_row(std::string_view name) {
   std::size_t row = 0;
   while (row < kDtypes.size() && kDtypes[row].name != name) ++row;
@@ -171,34 +175,13 @@ void check_entry(const SafetensorsEntry& entry, std::string_view place) {
 }  // namespace
 
 std::string_view safetensors_dtype(DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-      return "F32";
-    case DType::bf16:
-      return "BF16";
-    case DType::f64:
-      return "F64";
-    case DType::i32:
-      return "I32";
-    case DType::i64:
-      return "I64";
-    case DType::u8:
-      return "U8";
-    case DType::u16:
-      return "U16";
-    case DType::u32:
-      return "U32";
-    case DType::u64:
-      return "U64";
-  }
-  return "?";
+  return kOurs.at(static_cast<std::size_t>(dtype));
 }
 
 std::optional<DType> dtype_of_safetensors(std::string_view name) {
-  for (const DType dtype : {DType::f32, DType::bf16, DType::f64, DType::i32, DType::i64, DType::u8,
-                            DType::u16, DType::u32, DType::u64})
-    if (safetensors_dtype(dtype) == name) return dtype;
-  return {};
+  const auto found = std::ranges::find(kOurs, name);
+  if (found == kOurs.end()) return {};
+  return static_cast<DType>(found - kOurs.begin());
 }
 
 int safetensors_dtype_bits(std::string_view name) {

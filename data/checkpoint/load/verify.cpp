@@ -112,15 +112,14 @@ std::optional<Rejection> verify_parts(Io& io, const std::filesystem::path& folde
   return {};
 }
 
-/// Why a name in the root is not a checkpoint; empty for our own lock files.
+/// Why a name in the root is no folder with a step's name; empty for our own lock files.
 std::string refusal(const std::string& name, EntryKind kind) {
   if (name == kRunLockName || name == kLockGuardName) return "";
   if (name.rfind(kAttemptPrefix, 0) == 0) return "an unfinished save";
   if (name.rfind(kTrashPrefix, 0) == 0) return "a withdrawn checkpoint";
   if (!parse_step_folder_name(name)) return "the name is not step- and eight digits";
   if (kind == EntryKind::link) return "a symbolic link; links are not followed";
-  if (kind != EntryKind::folder) return "not a folder";
-  return "";
+  return "not a folder";
 }
 
 }  // namespace

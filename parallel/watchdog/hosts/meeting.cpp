@@ -23,7 +23,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kMostAddresses = 8;
-constexpr std::chrono::seconds kTogether(15);
 constexpr std::chrono::milliseconds kEach(2000);
 
 using Token = std::array<std::uint8_t, 16>;
@@ -94,10 +93,11 @@ struct Listeners {
 };
 
 // Everybody may knock; who does not know the token is sent away.
-std::vector<Met> await(const Listeners& listeners, const Token& token, std::vector<std::int64_t> missing) {
+std::vector<Met> await(const Listeners& listeners, const Token& token, std::vector<std::int64_t> missing,
+                       std::chrono::milliseconds together) {
   std::vector<Met> met;
   std::vector<pollfd> sockets = listeners.sockets;
-  const auto end = Clock::now() + kTogether;
+  const auto end = Clock::now() + together;
   while (!missing.empty()) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now()).count();
     if (left <= 0 || ::poll(sockets.data(), sockets.size(), static_cast<int>(left)) < 0) break;
@@ -121,14 +121,14 @@ std::vector<Met> await(const Listeners& listeners, const Token& token, std::vect
 }
 
 // Connects within the patience of one attempt; -1 if not.
-int connect_to(const sockaddr_in& address, const Hello& hello) {
+int connect_to(const sockaddr_in& address, const Hello& hello, std::chrono::milliseconds together) {
   const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (socket < 0) return -1;
   set_patience(socket, kEach);  // also bounds connect()
   Hello answer;
   if (::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 &&
       send_all(socket, hello)) {
-    set_patience(socket, kTogether);  // rank 0 answers in the order of its guests
+    set_patience(socket, together);  // rank 0 answers in the order of its guests
     if (receive_all(socket, answer) && answer.token == hello.token && answer.rank == hello.rank)
       return socket;
   }
@@ -139,7 +139,7 @@ int connect_to(const sockaddr_in& address, const Hello& hello) {
 }  // namespace
 
 std::vector<Met> meet(Communicator& world, const std::vector<std::int64_t>& firsts, bool is_first,
-                      bool over_loopback, std::string& failure) {
+                      bool over_loopback, std::string& failure, std::chrono::milliseconds together) {
   Offer offer;
   Listeners listeners;
   if (world.rank() == 0) {
@@ -156,19 +156,19 @@ std::vector<Met> meet(Communicator& world, const std::vector<std::int64_t>& firs
   std::vector<Met> met;
   bool failed = false;
   if (world.rank() == 0) {
-    met = await(listeners, offer.token, firsts);
+    met = await(listeners, offer.token, firsts, together);
     failed = met.size() != firsts.size();
   } else if (is_first) {
     int socket = -1;
     for (std::uint64_t i = 0; i < std::min<std::uint64_t>(offer.count, kMostAddresses) && socket < 0; ++i)
-      socket = connect_to(offer.addresses[i], {offer.token, world.rank()});
+      socket = connect_to(offer.addresses[i], {offer.token, world.rank()}, together);
     failed = socket < 0;
     if (!failed) met.push_back({0, socket});
   }
   if (!world.all_reduce_or(failed)) return met;
   for (const Met& one : met) ::close(one.socket);
   failure = fmt::format("the hosts must reach an address of rank 0 over TCP; within {} s not all did",
-                        kTogether.count());
+                        static_cast<double>(together.count()) / 1000);
   return {};
 }
 

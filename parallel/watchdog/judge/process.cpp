@@ -4,9 +4,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
-#include <charconv>
 #include <csignal>
+#include <sstream>
 #include <string_view>
 
 namespace switchyard::parallel {
@@ -20,7 +21,7 @@ std::string text_of(const std::string& path) {
   std::array<char, 4096> bytes{};
   const ssize_t size = ::read(file, bytes.data(), bytes.size());
   ::close(file);
-  return size > 0 ? std::string(bytes.data(), static_cast<std::size_t>(size)) : std::string();
+  return {bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0))};
 }
 
 struct Stat {
@@ -32,17 +33,14 @@ struct Stat {
 Stat stat_of(std::int64_t pid) {
   const std::string text = text_of(fmt::format("/proc/{}/stat", pid));
   const std::size_t end = text.rfind(')');
-  if (end == std::string::npos || end + 2 >= text.size()) return {};
-  std::string_view rest = std::string_view(text).substr(end + 2);
+  if (end == std::string::npos) return {};
+  std::istringstream rest(text.substr(end + 1));
   Stat stat;
-  stat.state = rest[0];
+  rest >> stat.state;
   constexpr int kStartField = 19;  // counted from the state
-  for (int field = 0; field < kStartField; ++field) {
-    const std::size_t space = rest.find(' ');
-    if (space == std::string_view::npos) return stat;
-    rest.remove_prefix(space + 1);
-  }
-  std::from_chars(rest.data(), rest.data() + rest.size(), stat.start_ticks);
+  std::string field;
+  for (int number = 1; number < kStartField; ++number) rest >> field;
+  rest >> stat.start_ticks;
   return stat;
 }
 
@@ -57,23 +55,23 @@ ProcessId own_process() {
 }
 
 ProcessState state_of(const ProcessId& process) {
+  constexpr std::string_view kEnded("\0ZX", 3);  // no such process, or dead and not yet fetched by its parent
   const Stat stat = stat_of(process.pid);
-  if (stat.state == 0 || stat.state == 'Z' || stat.state == 'X' || stat.start_ticks != process.start_ticks)
+  if (kEnded.find(stat.state) != std::string_view::npos || stat.start_ticks != process.start_ticks)
     return ProcessState::gone;
   if (stat.state == 'T') return ProcessState::stopped;
   return stat.state == 't' ? ProcessState::traced : ProcessState::runs;
 }
 
 void kill_process(const ProcessId& process) {
-  if (process.pid > 1 && state_of(process) != ProcessState::gone)
-    ::kill(static_cast<pid_t>(process.pid), SIGKILL);
+  if (state_of(process) != ProcessState::gone) ::kill(static_cast<pid_t>(process.pid), SIGKILL);
 }
 
 std::string host_identity() {
   std::array<char, 64> space{};
   const ssize_t length = ::readlink("/proc/self/ns/pid", space.data(), space.size());
   return text_of("/proc/sys/kernel/random/boot_id") +
-         std::string(space.data(), static_cast<std::size_t>(length > 0 ? length : 0));
+         std::string(space.data(), static_cast<std::size_t>(std::max<ssize_t>(length, 0)));
 }
 
 bool is_traced() {

@@ -35,6 +35,23 @@ constexpr std::size_t kStatusBytes = rounded(sizeof(RankStatus));
                   what, std::strerror(errno)));
 }
 
+// What the memory behind a descriptor has, and what its header says of it; zeros if it is no board.
+struct Claim {
+  std::size_t bytes = 0;
+  std::int64_t ranks = 0, rings = 0;
+};
+Claim claim_of(int descriptor) {
+  struct stat status {};
+  if (::fstat(descriptor, &status) != 0 || status.st_size < static_cast<off_t>(kHeaderBytes)) return {};
+  void* memory = ::mmap(nullptr, kHeaderBytes, PROT_READ, MAP_SHARED, descriptor, 0);
+  if (memory == MAP_FAILED) return {};
+  const auto& header = *static_cast<const BoardHeader*>(memory);
+  Claim claim;
+  if (header.magic == kMagic) claim = {static_cast<std::size_t>(status.st_size), header.ranks, header.rings};
+  ::munmap(memory, kHeaderBytes);
+  return claim;
+}
+
 }  // namespace
 
 std::size_t Board::bytes_for(std::int64_t ranks, std::int64_t rings) {
@@ -45,7 +62,12 @@ std::size_t Board::bytes_for(std::int64_t ranks, std::int64_t rings) {
 std::unique_ptr<Board> Board::map(int descriptor, std::int64_t ranks, std::int64_t rings) {
   const std::size_t bytes = bytes_for(ranks, rings);
   void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
-  if (memory == MAP_FAILED) return nullptr;
+  if (memory == MAP_FAILED) {
+    const int number = errno;
+    ::close(descriptor);
+    errno = number;
+    return nullptr;
+  }
   return std::unique_ptr<Board>(new Board(descriptor, memory, bytes));
 }
 
@@ -56,13 +78,18 @@ std::unique_ptr<Board> Board::make(std::int64_t ranks, std::int64_t rings, std::
   const int descriptor = ::shm_open(name.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, S_IRUSR | S_IWUSR);
   if (descriptor < 0) fail("making it");
   // Reserved, so that a full /dev/shm is an error here and not a fault at the first touch.
-  const int code = ::posix_fallocate(descriptor, 0, static_cast<off_t>(bytes_for(ranks, rings)));
-  std::unique_ptr<Board> board = code == 0 ? map(descriptor, ranks, rings) : nullptr;
-  if (board == nullptr) {
-    errno = code != 0 ? code : errno;
+  errno = ::posix_fallocate(descriptor, 0, static_cast<off_t>(bytes_for(ranks, rings)));
+  if (errno != 0) {
+    const int number = errno;
     ::close(descriptor);
     unlink(name);
+    errno = number;
     fail("reserving it");
+  }
+  std::unique_ptr<Board> board = map(descriptor, ranks, rings);
+  if (board == nullptr) {
+    unlink(name);
+    fail("mapping it");
   }
   BoardHeader& header = *new (board->memory_) BoardHeader;
   header.ranks = ranks;
@@ -81,15 +108,11 @@ std::unique_ptr<Board> Board::open(const std::string& name, std::int64_t ranks, 
 }
 
 std::unique_ptr<Board> Board::adopt(int descriptor) {
-  struct stat status {};
-  if (::fstat(descriptor, &status) != 0 || status.st_size < static_cast<off_t>(kHeaderBytes)) return nullptr;
-  const std::unique_ptr<Board> first = map(::dup(descriptor), 0, 0);
-  if (first == nullptr || first->header().magic != kMagic) return nullptr;
-  const std::int64_t ranks = first->header().ranks, rings = first->header().rings;
-  if (ranks < 1 || ranks > kMostRanks || rings < 0 || rings > ranks ||
-      status.st_size < static_cast<off_t>(bytes_for(ranks, rings)))
-    return nullptr;
-  return map(descriptor, ranks, rings);
+  const auto [bytes, ranks, rings] = claim_of(descriptor);
+  if (ranks >= 1 && ranks <= kMostRanks && rings >= 0 && rings <= ranks && bytes >= bytes_for(ranks, rings))
+    return map(descriptor, ranks, rings);
+  ::close(descriptor);
+  return nullptr;
 }
 
 void Board::unlink(const std::string& name) {

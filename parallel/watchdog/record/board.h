@@ -66,7 +66,8 @@ class Board {
   /// Throws DeviceError. The maker unlinks the name once all have opened it.
   static std::unique_ptr<Board> make(std::int64_t ranks, std::int64_t rings, std::string& name);
   static std::unique_ptr<Board> open(const std::string& name, std::int64_t ranks, std::int64_t rings);
-  /// From a descriptor, which it takes over; the sizes are read from the memory. nullptr if it is no board.
+  /// From a descriptor, which it takes over and closes if it is no board: then nullptr. The sizes are read
+  /// from the memory.
   static std::unique_ptr<Board> adopt(int descriptor);
   static void unlink(const std::string& name);
   ~Board();
@@ -85,6 +86,7 @@ class Board {
   Board(int descriptor, void* memory, std::size_t bytes)
       : descriptor_(descriptor), memory_(memory), bytes_(bytes) {}
   static std::size_t bytes_for(std::int64_t ranks, std::int64_t rings);
+  /// Takes the descriptor over; nullptr, and errno, if the memory cannot be mapped.
   static std::unique_ptr<Board> map(int descriptor, std::int64_t ranks, std::int64_t rings);
 
   int descriptor_;

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cmath>
+#include <thread>
 
 #include "app/drills/drills.h"
 #include "kernels/runtime/error.h"
@@ -134,6 +136,36 @@ TEST(Drills, StrikeValuesInBf16) {
   EXPECT_EQ(kept(), 38);
   EXPECT_EQ(
       std::ranges::count_if(values, [](BFloat16 value) { return std::isnan(static_cast<float>(value)); }), 1);
+}
+
+TEST(Drills, StrikeValuesInF64) {
+  Nobody nobody;
+  Drills drills({parse_drill("nan@step=1,site=loss")}, 0, nobody, nobody);
+  std::vector<double> values(40, 0.5);
+  drills.computed(Site::loss, {Phase::forward, 1, 0, 0}, TensorView(values.data(), DType::f64, {40}));
+  EXPECT_EQ(std::ranges::count_if(values, [](double value) { return std::isnan(value); }), 1);
+  EXPECT_EQ(std::ranges::count(values, 0.5), 39);
+}
+
+TEST(Drills, SlowWorkDownButNotWaiting) {
+  Nobody nobody;
+  Drills drills({parse_drill("slow@speed=0.5")}, 0, nobody, nobody);
+  const auto seconds_of = [](auto work) {
+    const auto begin = std::chrono::steady_clock::now();
+    work();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  };
+  const auto rest = [] { std::this_thread::sleep_for(std::chrono::milliseconds(40)); };
+  const parallel::Call call{Collective::all_to_all_v, 0, 0, 0};
+  drills.entered(kernels::Place{Phase::forward, 3, 0, 1});
+  rest();
+  EXPECT_GE(seconds_of([&] { drills.entered("world", call); }), 0.039) << "as much again";
+  rest();
+  EXPECT_LT(seconds_of([&] { drills.started("world", call); }), 0.03) << "it waited";
+  rest();
+  EXPECT_GE(seconds_of([&] { drills.waits("world", call); }), 0.039);
+  rest();
+  EXPECT_LT(seconds_of([&] { drills.left("world", call); }), 0.03);
 }
 
 TEST(Drills, StrikeAfterTheFollowerWasTold) {

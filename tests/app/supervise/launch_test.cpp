@@ -18,8 +18,8 @@ TEST(HostLists, AreReadStrictly) {
   test::write_file(folder / "hosts", "# all\nnode1 slots=4\n\n  node2:2  # spare\nnode3\r\n");
   EXPECT_EQ(read_host_file(folder / "hosts"), (std::vector<Host>{{"node1", 4}, {"node2", 2}, {"node3", 1}}));
   EXPECT_EQ(parse_host_list("a:2,b,c:4"), (std::vector<Host>{{"a", 2}, {"b", 1}, {"c", 4}}));
-  for (const std::string line :
-       {"node1 slots=0", "node1 slots=x", "node1 max_slots=3", "node1 slots=2 more", ":3"}) {
+  for (const std::string line : {"node1:", "node1=2", "node1 slots=0", "node1 slots=x", "node1 max_slots=3",
+                                 "node1 slots=2 more", ":3"}) {
     test::write_file(folder / "bad", "ok\n" + line + "\n");
     try {
       read_host_file(folder / "bad");
@@ -28,7 +28,8 @@ TEST(HostLists, AreReadStrictly) {
       EXPECT_THAT(error.what(), testing::HasSubstr("bad:2: a line must be a host"));
     }
   }
-  EXPECT_THROW(parse_host_list("a:0"), UserError);
+  for (const char* list : {"a:0", "a,,b", "a b", "a=1", ":2"})
+    EXPECT_THROW(parse_host_list(list), UserError) << list;
   EXPECT_THROW(read_host_file(folder / "absent"), UserError);
   EXPECT_TRUE(read_gone_hosts(folder / "absent").empty());
 }
@@ -85,6 +86,42 @@ TEST(LaunchCommand, IsRewrittenForALayoutAndHosts) {
   EXPECT_EQ(LaunchCommand({"srun", "--ntasks=6", "switchyard", "train", "c.yaml"}).with({3, 3}, {}, "")[1],
             "--ntasks=3");
   EXPECT_THROW(LaunchCommand({"switchyard", "train", "c.yaml"}).with({2, 1}, {}, ""), UserError);
+}
+
+TEST(LaunchCommand, KnowsItsLaunchersByAnyOfTheirNames) {
+  for (const char* name : {"mpirun", "mpiexec", "orterun", "prterun"}) {
+    const LaunchCommand launch(
+        {std::string("/opt/") + name, "-n", "2", "-H", "a:1,b:1", "switchyard", "train"});
+    EXPECT_TRUE(launch.has_launcher()) << name;
+    EXPECT_EQ(launch.hosts(), (std::vector<Host>{{"a", 1}, {"b", 1}})) << name;
+  }
+  EXPECT_FALSE(LaunchCommand({"switchyard", "train"}).has_launcher());
+}
+
+TEST(LaunchCommand, HasHostsOnlyWhereItsLauncherIsTold) {
+  EXPECT_EQ(LaunchCommand({"mpirun", "-n", "2", "switchyard", "train"}).hosts(), std::nullopt);
+  EXPECT_EQ(LaunchCommand({"srun", "-n", "2", "-H", "a:1", "switchyard", "train"}).hosts(), std::nullopt);
+  const Folder folder;
+  test::write_file(folder / "hosts", "a slots=2\n");
+  const std::string joined = "--hostfile=" + (folder / "hosts").string();
+  const LaunchCommand filed({"mpirun", "-n", "2", joined, "switchyard", "train", "c.yaml"});
+  EXPECT_EQ(filed.hosts(), (std::vector<Host>{{"a", 2}}));
+  EXPECT_EQ(filed.with({1, 1}, {{"a", 1}}, folder / "left"),
+            (Words{"mpirun", "-n", "1", "--hostfile=" + (folder / "left").string(), "switchyard", "train",
+                   "c.yaml", "--set", "parallel.expert=1"}));
+  EXPECT_EQ(LaunchCommand({"mpirun", "-n", "2", "switchyard", "train"}).with({1, 1}, {{"a", 1}}, ""),
+            (Words{"mpirun", "-n", "1", "switchyard", "train", "--set", "parallel.expert=1"}))
+      << "hosts that the launcher was not told stay untold";
+}
+
+TEST(LaunchCommand, IsLeftAloneWhereItIsNotOurs) {
+  EXPECT_EQ(LaunchCommand({"mpirun", "-n", "2", "other"}).with({1, 1}, {}, ""),
+            (Words{"mpirun", "-n", "1", "other"}));
+  EXPECT_EQ(LaunchCommand({"mpirun", "other", "-n"}).ranks(), std::nullopt) << "an option without its value";
+  EXPECT_EQ(LaunchCommand({"mpirun", "-x", "train", "-n", "3", "switchyard", "train"}).ranks(), 3)
+      << "the value of an option is no program";
+  EXPECT_FALSE(LaunchCommand({"switchyard", "inspect"}).config());
+  EXPECT_FALSE(LaunchCommand({"mpirun", "-n", "2"}).config());
 }
 
 TEST(LaunchCommand, LeavesOutWhatIsMeantForTheFirstAttempt) {

@@ -18,10 +18,19 @@ TEST(KeptSeconds, CountsEachKeptStepOnceAndNothingElse) {
 {"step":3,"loss":null,"seconds":4.0,"skipped":false}
 {"step":4,"loss":2.0,"seconds":8.0}
 {"step":4,"loss":2.0,"seconds":16.0}
+[1]
+{"step":5,"loss":2.0}
 {"step":5,"lo)");
   EXPECT_EQ(kept_seconds(file, -1, 100), 21);
   EXPECT_EQ(kept_seconds(file, 1, 3), 4);
   EXPECT_EQ(kept_seconds(file, 1, -1), 0);
+}
+
+TEST(NewestCommittedStep, IsNoneWhereTheFolderCannotBeRead) {
+  const test::Folder folder;
+  const RunFolder run{folder.path()};
+  test::write_file(run.checkpoints(), "a file in the folder's place");
+  EXPECT_EQ(newest_committed_step(run), -1);
 }
 
 TEST(NewestCommittedStep, IsTheNewestWholeOne) {

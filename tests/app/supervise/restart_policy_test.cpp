@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <set>
+#include <string>
 #include <vector>
 
 namespace switchyard::app {
@@ -14,7 +16,13 @@ TEST(RestartPolicy, KnowsWhichCodesAnotherAttemptCanMend) {
     EXPECT_TRUE(may_restart(code)) << code;
   for (const int code : {0, 2, 3, 4, 6, 75, 126, 127}) EXPECT_FALSE(may_restart(code)) << code;
   EXPECT_EQ(describe_exit(128 + SIGKILL), "killed by SIGKILL");
+  std::set<std::string> names;
+  for (int code = 0; code <= 9; ++code) names.insert(describe_exit(code));
+  for (const int code : {70, 75, 127, 128 + SIGTERM, 128 + 100}) names.insert(describe_exit(code));
+  EXPECT_EQ(names.size(), 15U) << "each has a name of its own, 1 is the launcher's";
+  EXPECT_EQ(describe_exit(126), describe_exit(127));
   EXPECT_EQ(describe_exit(7), "a hang");
+  EXPECT_EQ(describe_exit(128 + 100), "killed by signal 100");
 }
 
 TEST(RestartPolicy, PausesGrowToTheirCapAndFallBackWithProgress) {

@@ -1,5 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <csignal>
 
 #include <nlohmann/json.hpp>
 
@@ -73,6 +76,38 @@ TEST(FlightFile, DiskThatRefusesIsSaid) {
   EXPECT_FALSE(FlightWriter(folder / "file/flight", 1).write({}, {}, ""));
 }
 
+TEST(FlightFile, HalfAFileDoesNotGetTheName) {
+  const test::Folder folder;
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  rlimit small = before;
+  small.rlim_cur = 10'000;
+  const std::vector<Event> events(parallel::EventRing::kEvents, event(1, EventKind::waits, Phase::reduce, 1));
+  const FlightWriter writer(folder / "flight", 1);
+  ::setrlimit(RLIMIT_FSIZE, &small);
+  const bool is_written = writer.write({0, "node7", 1}, events, "why");
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  EXPECT_FALSE(is_written);
+  EXPECT_FALSE(std::filesystem::exists(folder / "flight/rank-0.json"));
+}
+
+TEST(FlightFile, FoldersAreReadForWhatTheyHold) {
+  const test::Folder folder;
+  EXPECT_THROW(FlightWriter(std::string(4000, 'x'), 1), UserError);
+  test::write_file(folder / "flight/rank-x.txt", "");
+  test::write_file(folder / "flight/other.json", "");
+  EXPECT_EQ(newest_flight(folder / "flight"), folder / "flight") << "no folder of a time";
+  EXPECT_THROW(read_flights(folder / "flight"), UserError);
+  for (const char* name : {"flight/2026-01-01T00-00-00", "flight/2026-01-02T00-00-00"})
+    for (const std::int64_t rank : {1, 0})
+      ASSERT_TRUE(FlightWriter(folder / name, 2).write({rank, "h", 1}, {}, ""));
+  EXPECT_EQ(newest_flight(folder / "flight"), folder / "flight/2026-01-02T00-00-00");
+  const auto records = read_flights(folder / "flight/2026-01-02T00-00-00");
+  ASSERT_EQ(records.size(), 2U);
+  EXPECT_EQ(records[0].rank, 0);
+}
+
 TEST(FlightFile, OtherFilesAreRefusedByName) {
   const test::Folder folder;
   const std::vector<std::string> bad = {
@@ -106,8 +141,28 @@ TEST(FlightReport, NamesTheRankThatTheOthersWaitFor) {
   const std::string text = flight_report(records, 20);
   EXPECT_THAT(text, AllOf(HasSubstr("behind: rank 1\n"), HasSubstr("node7"), HasSubstr("rank 1 hangs"),
                           HasSubstr("> all_reduce #9 world"), HasSubstr("backward, layer 1")));
+  EXPECT_THAT(text, HasSubstr("5 micro-batch 2, reduce, layer 1"));
   for (const char* title : {"rank 0", "rank 1", "rank 2"}) EXPECT_THAT(text, HasSubstr(title));
   EXPECT_THAT(flight_report(records, 1), Not(HasSubstr("5 micro-batch 2, reduce, layer 1")));
+}
+
+TEST(FlightReport, ShowsEveryKindOfEventAndRanksWithout) {
+  Event outside = event(1, EventKind::place, Phase::agree, 6);
+  outside.place.unit = outside.place.layer = -1;
+  const std::vector<FlightRecord> records = {
+      record(
+          0,
+          {outside, event(2, EventKind::entered, Phase::reduce, 6, 8),
+           event(3, EventKind::started, Phase::reduce, 6, 8), event(4, EventKind::waits, Phase::reduce, 6, 8),
+           event(5, EventKind::left, Phase::reduce, 6, 8), event(6, EventKind::closing, Phase::exit, 6)}),
+      record(1, {})};
+  const std::string text = flight_report(records, 20);
+  EXPECT_THAT(text,
+              AllOf(HasSubstr("6 agree\n"), HasSubstr("6 > all_reduce #8 world"),
+                    HasSubstr("6 started all_reduce #8 world"), HasSubstr("6 waits all_reduce #8 world"),
+                    HasSubstr("6 < all_reduce #8 world"), HasSubstr("6 waits for all to close"),
+                    HasSubstr("    no event\n"), HasSubstr("behind: rank 1\n")));
+  EXPECT_TRUE(ranks_behind(std::vector<FlightRecord>{record(0, {}), record(1, {})}).empty());
 }
 
 TEST(FlightReport, AllWaitingNamesThoseFurthestBehind) {

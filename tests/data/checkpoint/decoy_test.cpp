@@ -5,8 +5,10 @@
 #include <sys/stat.h>
 
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 
+#include "data/checkpoint/format/names.h"
 #include "data/io/real_io.h"
 #include "data/io/recording_io.h"
 #include "data/storage/digest.h"
@@ -29,6 +31,17 @@ std::string forge(const std::string& text, Change change) {
 }
 std::string forge_body(const std::string& body) {
   return "{\"manifest_digest\":\"" + digest_of(body.data(), body.size()).text() + body;
+}
+
+TEST(StepFolderNames, HaveOneSpellingEach) {
+  for (const std::int64_t step :
+       {std::int64_t{0}, std::int64_t{12}, std::int64_t{123456789}, std::numeric_limits<std::int64_t>::max()})
+    EXPECT_EQ(parse_step_folder_name(step_folder_name(step)), step);
+  for (const char* name : {"", "step-", "step-/0000001", "step-:0000001", "step-+0000001", "step-1",
+                           "step-000000012", "step-99999999999999999999", "step-00000001x"})
+    EXPECT_FALSE(parse_step_folder_name(name)) << name;
+  EXPECT_THROW(step_folder_name(-1), InternalError);
+  EXPECT_EQ(name_component("az AZ/09.-_{`[@:"), "az_AZ_09_-______");
 }
 
 TEST(Decoys, AreNeverLoadedAndEachIsExplained) {
@@ -172,6 +185,7 @@ TEST_F(Forgeries, EveryRuleOfTheManifestIsEnforced) {
   expect([](json& d) { d["parts"][0]["size_bytes"] = 0; }, "'size_bytes' must be an integer from 1");
   expect([](json& d) { d["parts"][0]["size_bytes"] = 10'000'000; }, "must have 3 chunk digests; got 1");
   expect([](json& d) { d["parts"][0]["digest"] = std::string(32, 'G'); }, "32 lower-case hexadecimal");
+  expect([](json& d) { d["parts"][0]["digest"] = std::string(32, 'A'); }, "32 lower-case hexadecimal");
   expect([](json& d) { d["parts"][0]["digest"] = 3; }, "'digest' must be text");
   expect([](json& d) { d["parts"][0]["digest"] = std::string(32, '0'); },
          "the digest of the whole file differs");
@@ -187,6 +201,7 @@ TEST_F(Forgeries, EveryRuleOfTheManifestIsEnforced) {
   expect([&](json& d) { d[tensor][0]["dtype"] = "f32"; }, "unknown dtype 'f32'");
   expect([&](json& d) { d[tensor][0]["shape"] = {-1}; }, "'shape' must be an integer from 0");
   expect([&](json& d) { d[tensor][0]["shape"] = {1LL << 40, 1LL << 40}; }, "fewer than 2^60 elements");
+  expect([&](json& d) { d[tensor][0]["shape"] = {1LL << 61}; }, "fewer than 2^60 elements");
   expect([&](json& d) { d[tensor][0]["shape"] = {1, 1, 1, 1, 1, 1, 1, 1, 512}; }, "at most 8 dims");
   expect([&](json& d) { d[tensor][0]["slices"].erase(0); }, "are missing");
   expect([&](json& d) { d[tensor][0]["slices"].push_back(d[tensor][0]["slices"][0]); }, "given twice");
@@ -201,11 +216,32 @@ TEST_F(Forgeries, EveryRuleOfTheManifestIsEnforced) {
          "the header has not what the manifest says of");
   expect([&](json& d) { d[tensor][0]["dtype"] = "I32"; }, "the header has not what the manifest says of");
   expect([&](json& d) { d[tensor].erase(0); }, "entries, the manifest");
+  expect([](json& d) { d["parts"] = std::vector<int>(kMaxParts + 1, 0); },
+         "there may be at most 100000 parts; got 100001");
+}
+
+TEST(Forgery, OfAShorterTensorIsSeenInThePart) {
+  RecordingIo disk;
+  const float values[8] = {};
+  const std::vector<TensorSlice> slices = {{"a", DType::f32, {8}, 0, 8, values}};
+  const auto attempt = begin_attempt(disk, "/root", {2, "job", "nonce", 0});
+  const std::vector<PartRecord> parts = {write_part(disk, attempt, 0, slices)};
+  const auto path = commit(disk, attempt, sample_commit_spec({2, 1, 1, "sample", 4}), parts);
+  std::string& text = disk.contents(path / "manifest.json");
+  text = forge(text, [](json& document) {
+    json& tensor = document["tensors"][0];
+    tensor["shape"][0] = tensor["slices"][0]["end"] = 7;
+  });
+  const auto rejection = verify_checkpoint(disk, path, {});
+  ASSERT_TRUE(rejection);
+  EXPECT_THAT(rejection->text(), HasSubstr("the header has not what the manifest says of 'a'"));
 }
 
 TEST_F(Forgeries, TextsThatAreNoManifest) {
   EXPECT_THAT(refusal_of(""), HasSubstr("must begin with its own digest; got 0 bytes"));
   EXPECT_THAT(refusal_of("{}"), HasSubstr("must begin with its own digest"));
+  EXPECT_THAT(refusal_of(std::string(1000, 'x')),
+              HasSubstr("must begin with its own digest; got 1000 bytes"));
   EXPECT_THAT(refusal_of(forge_body("")), HasSubstr("not valid JSON"));
   EXPECT_THAT(refusal_of(forge_body("\"}x")), HasSubstr("not valid JSON"));
   EXPECT_THAT(refusal_of(forge_body(std::string("\"}\0", 3))), HasSubstr("NUL"));

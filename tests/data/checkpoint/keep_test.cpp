@@ -1,18 +1,13 @@
-// Retention, clearing up, the run lock, and saves in the background.
+// Retention, clearing up, and saves in the background.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include <fstream>
-#include <sstream>
 
 #include <atomic>
 #include <cerrno>
 #include <cmath>
-#include <csignal>
 #include <limits>
-#include <optional>
 
+#include "data/checkpoint/keep/remove.h"
 #include "data/checkpoint/keep/retention.h"
 #include "data/checkpoint/keep/run_lock.h"
 #include "data/checkpoint/save/background_saver.h"
@@ -23,16 +18,6 @@
 
 namespace switchyard::data {
 namespace {
-
-// Field 22 of /proc/PID/stat of a process whose name has no parentheses in it.
-std::int64_t ticks_of(pid_t pid) {
-  std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
-  std::string line, field;
-  std::getline(in, line);
-  std::istringstream rest(line.substr(line.rfind(')') + 1));
-  for (int number = 3; number <= 22; ++number) rest >> field;
-  return std::stoll(field);
-}
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -135,139 +120,40 @@ TEST(CleanAbandoned, TakesWhatIsLeftAndNothingElse) {
   EXPECT_EQ(io.stat(folder.path() / "precious" / "file").kind, EntryKind::file) << "links are not followed";
 }
 
-TEST(RunLock, TheSecondRunIsRefusedAndToldWhoHasTheFolder) {
+TEST(CleanAbandoned, LeavesWhatItCannotDeleteForTheNextStart) {
   TemporaryFolder folder;
-  RealIo io;
+  RealIo real;
+  const auto root = folder.path() / "checkpoints";
+  auto deep = root / ".trash-step-00000000-retention-0";
+  for (int level = 0; level < 20; ++level) deep /= "d";
+  std::filesystem::create_directories(deep);
+  std::filesystem::create_directory(root / ".tmp-step-00000002-job-nonce");
+  FaultingIo io(real);
   {
-    const RunLock lock(io, folder.path());
-    EXPECT_THAT(
-        [&] { RunLock(io, folder.path()); },
-        ThrowsMessage<UserError>(HasSubstr("is in use by process " + std::to_string(::getpid()) + " on ")));
-    EXPECT_FALSE(lock.is_lost());
+    const RunLock lock(io, root, {std::chrono::hours(1), LockOwner::self()});
+    io.arm({IoCall::remove_folder, 0, EIO, false, false});
+    EXPECT_THAT(clean_abandoned(io, lock), IsEmpty()) << "the first fails, the second is nested too deep";
+    EXPECT_THAT(clean_abandoned(io, lock), ElementsAre(".tmp-step-00000002-job-nonce"));
   }
-  EXPECT_EQ(io.stat(folder.path() / "run.lock").kind, EntryKind::absent);
-  const RunLock again(io, folder.path());
+  EXPECT_THAT(real.list(root), ElementsAre(".run.guard", ".trash-step-00000000-retention-0"));
+  EXPECT_THAT([&] { remove_tree(real, root / ".trash-step-00000000-retention-0"); },
+              ThrowsMessage<CheckpointError>(HasSubstr("is nested too deep to be deleted")));
 }
 
-TEST(RunLock, AKilledOwnerBlocksNobody) {
-  TemporaryFolder folder;
-  RealIo io;
-  const pid_t child = ::fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
-    const RunLock lock(io, folder.path());
-    ::kill(::getpid(), SIGKILL);
-  }
-  int status = 0;
-  ASSERT_EQ(::waitpid(child, &status, 0), child);
-  ASSERT_TRUE(WIFSIGNALED(status));
-  ASSERT_EQ(io.stat(folder.path() / "run.lock").kind, EntryKind::file);
-  const RunLock lock(io, folder.path());
+TEST(RemoveTree, TakesFilesAndFindsNothingToDoWhereNothingIs) {
+  RecordingIo io;
+  write_whole_file(io, "/file", "x");
+  remove_tree(io, "/file");
+  remove_tree(io, "/file");
+  EXPECT_THAT(io.list("/"), IsEmpty());
 }
 
-TEST(RunLock, AReusedProcessNumberOrAnUnreadableLockBlocksNobody) {
-  TemporaryFolder folder;
-  RealIo io;
-  LockOwner other = LockOwner::self();
-  ++other.start_ticks;
-  write_whole_file(io, folder.path() / "run.lock", other.text());
-  { const RunLock lock(io, folder.path()); }
-  write_whole_file(io, folder.path() / "run.lock", "{\"host\":");
-  { const RunLock lock(io, folder.path()); }
-  write_whole_file(io, folder.path() / "run.lock", "{}");
-  const RunLock lock(io, folder.path());
-}
-
-TEST(RunLock, AnOwnerOutOfSightIsRespectedWhileItBeatsAndReplacedWhenItStops) {
-  TemporaryFolder folder;
-  RealIo io;
-  LockOwner far = LockOwner::self();
-  far.host = "node-far-away";
-  far.boot_id = "another";
-  EXPECT_EQ(judge_owner(far, LockOwner::self()), OwnerState::out_of_sight);
-  RunLockOptions patient;
-  patient.lease = std::chrono::seconds(2);
-  {
-    // Lives here, looks far away to the second: its own thread beats.
-    const RunLock owner(io, folder.path(), {patient.lease, far});
-    EXPECT_THAT([&] { RunLock(io, folder.path(), patient); },
-                ThrowsMessage<UserError>(HasSubstr("on node-far-away")));
-  }
-  write_whole_file(io, folder.path() / "run.lock", far.text());
-  const auto begin = std::chrono::steady_clock::now();
-  const RunLock lock(io, folder.path(), patient);
-  EXPECT_GE(std::chrono::steady_clock::now() - begin, patient.lease);
-}
-
-TEST(RunLock, AnOwnerThatLostItsLockFindsOut) {
-  TemporaryFolder folder;
-  RealIo io;
-  std::optional<RunLock> lock;
-  lock.emplace(io, folder.path(), RunLockOptions{std::chrono::milliseconds(60), LockOwner::self()});
-  LockOwner other = LockOwner::self();
-  other.host = "node2";
-  write_whole_file(io, folder.path() / "other", other.text());
-  {
-    // As another run would: with the guard, or the thread that beats may write over it in the same moment.
-    const File guard(io, io.lock(folder.path() / ".run.guard"));
-    io.rename(folder.path() / "other", folder.path() / "run.lock");
-  }
-  for (int i = 0; i < 500 && !lock->is_lost(); ++i)
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  EXPECT_TRUE(lock->is_lost());
-  lock.reset();
-  EXPECT_EQ(io.stat(folder.path() / "run.lock").kind, EntryKind::file) << "the other's lock stays";
-}
-
-TEST(RunLock, OfManyThatStartTogetherOneWins) {
-  TemporaryFolder folder;
-  RealIo io;
-  LockOwner dead = LockOwner::self();
-  ++dead.start_ticks;
-  write_whole_file(io, folder.path() / "run.lock", dead.text());
-  std::atomic<int> num_winners = 0, num_refused = 0;
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 8; ++i)
-    threads.emplace_back([&] {
-      try {
-        const RunLock lock(io, folder.path());
-        ++num_winners;
-        while (num_winners + num_refused < 8) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-      } catch (const UserError&) {
-        ++num_refused;
-      }
-    });
-  for (auto& thread : threads) thread.join();
-  EXPECT_EQ(num_winners, 1);
-  EXPECT_EQ(num_refused, 7);
-}
-
-TEST(RunLock, AnOwnerThatIsDeadButNotFetchedByItsParentIsGone) {
-  const pid_t child = fork();
-  if (child == 0) pause();
-  LockOwner owner = LockOwner::self();
-  owner.pid = child;
-  owner.start_ticks = ticks_of(child);
-  EXPECT_EQ(judge_owner(owner, LockOwner::self()), OwnerState::alive);
-  kill(child, SIGKILL);
-  siginfo_t ended{};
-  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT), 0);  // it stays a zombie
-  EXPECT_EQ(ticks_of(child), owner.start_ticks);
-  EXPECT_EQ(judge_owner(owner, LockOwner::self()), OwnerState::gone);
-  waitpid(child, nullptr, 0);
-}
-
-TEST(LockOwner, TextRoundTripAndGarbage) {
-  const LockOwner self = LockOwner::self();
-  EXPECT_TRUE(LockOwner::parse(self.text()).is_same(self));
-  EXPECT_FALSE(LockOwner::self().is_same(self)) << "each lock has its own nonce";
-  EXPECT_GT(self.start_ticks, 0);
-  EXPECT_EQ(judge_owner(self, self), OwnerState::alive);
-  EXPECT_THROW(LockOwner::parse("{\"host\":1}"), DataError);
-  const std::string huge =
-      "{\"host\":\"a\",\"boot_id\":\"b\",\"pid\":1,\"start_ticks\":3e88,\"nonce\":\"c\",\"beat\":3}";
-  EXPECT_THAT([&] { LockOwner::parse(huge); },
-              ThrowsMessage<DataError>(HasSubstr("'start_ticks' must be an integer")));
+TEST(Withdraw, TakesAnotherNameThanTheLeavingsOfADeadDeletion) {
+  RecordingIo io;
+  save_steps(io, {1});
+  io.make_folder("/root/.trash-step-00000001-retention-0");
+  withdraw(io, "/root/step-00000001", "retention");
+  EXPECT_THAT(io.list("/root"), ElementsAre(".trash-step-00000001-retention-0"));
 }
 
 TEST(BackgroundSaver, OneJobAtATimeAndTheNextWaits) {

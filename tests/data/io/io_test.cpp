@@ -1,7 +1,5 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 
 #include <cerrno>
 #include <filesystem>
@@ -17,39 +15,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-/// A kernel that interrupts every second call and moves at most three bytes at a time.
-class StutteringIo : public RealIo {
- protected:
-  bool interrupts() {
-    errno = EINTR;
-    return ++count_ % 2 == 1;
-  }
-  ssize_t system_pwrite(int d, const void* bytes, std::size_t size, off_t offset) override {
-    return interrupts() ? -1 : RealIo::system_pwrite(d, bytes, std::min<std::size_t>(size, 3), offset);
-  }
-  ssize_t system_pread(int d, void* bytes, std::size_t size, off_t offset) override {
-    return interrupts() ? -1 : RealIo::system_pread(d, bytes, std::min<std::size_t>(size, 3), offset);
-  }
-  int system_fallocate(int d, off_t size) override {
-    return interrupts() ? -1 : RealIo::system_fallocate(d, size);
-  }
-  int system_fdatasync(int d) override { return interrupts() ? -1 : RealIo::system_fdatasync(d); }
-
- private:
-  int count_ = 0;
-};
-
-TEST(RealIo, ShortCountsAndInterruptionsDoNotShow) {
-  TemporaryFolder folder;
-  StutteringIo io;
-  File file(io, io.create(folder.path() / "a"));
-  file.preallocate(20);
-  file.write(0, "0123456789abcdefghij", 20);
-  file.sync();
-  file.close();
-  EXPECT_EQ(read_whole_file(io, folder.path() / "a", FolderLink::refused, 100), "0123456789abcdefghij");
-}
 
 /// What each kind of call must do on the kernel's file system and on the model alike.
 class AnyIo : public ::testing::TestWithParam<bool> {
@@ -111,51 +76,42 @@ TEST_P(AnyIo, CallsDoWhatTheySay) {
   EXPECT_EQ(io().stat(root_ / "lock").kind, EntryKind::file);
   lock.close();
 }
+TEST_P(AnyIo, CallsOfTheWrongKindAndOnClosedFilesAreRefused) {
+  const auto f = root_ / "f", a = f / "a", absent = root_ / "absent";
+  write_whole_file(io(), a, "hello");
+  EXPECT_EQ(number_of([&] { io().create(a / "b"); }), ENOTDIR);
+  EXPECT_EQ(number_of([&] { io().make_folder(a / "b"); }), ENOTDIR);
+  EXPECT_EQ(number_of([&] { io().list(a); }), ENOTDIR);
+  EXPECT_EQ(number_of([&] { io().sync_folder(a); }), ENOTDIR);
+  EXPECT_EQ(number_of([&] { io().remove_folder(a); }), ENOTDIR);
+  EXPECT_EQ(number_of([&] { io().remove_folder(absent); }), ENOENT);
+  EXPECT_EQ(number_of([&] { io().unlink(f); }), EISDIR);
+  EXPECT_EQ(number_of([&] { io().lock(absent / "lock"); }), ENOENT);
+  EXPECT_EQ(io().stat(a / "b").kind, EntryKind::absent);
+  EXPECT_EQ(io().stat(f / "." / "a").kind, EntryKind::file);
+  EXPECT_EQ(io().stat(f / "").kind, EntryKind::folder);
+  write_whole_file(io(), f / "new", "new");
+  io().rename(f / "new", a);
+  EXPECT_THAT(io().list(f), ElementsAre("a")) << "the file in the way is replaced";
+  EXPECT_EQ(read_whole_file(io(), a, FolderLink::refused, 5), "new");
+  for (int again = 0; again < 2; ++again) File(io(), io().lock(f / "lock"));
+  io().unlink(f / "lock");
+  const OpenFile closed{-1, a};
+  char byte = 0;
+  EXPECT_EQ(number_of([&] { io().write(closed, 0, "x", 1); }), EBADF);
+  EXPECT_EQ(number_of([&] { io().read(closed, 0, &byte, 1); }), EBADF);
+  EXPECT_EQ(number_of([&] { io().size_bytes(closed); }), EBADF);
+  EXPECT_EQ(number_of([&] { io().preallocate(closed, 1); }), EBADF);
+  EXPECT_EQ(number_of([&] { io().sync_file(closed); }), EBADF);
+  EXPECT_EQ(number_of([&] { io().close(closed); }), EBADF);
+  File file(io(), io().create(f / "b"));
+  file.preallocate(0);
+  file.write(0, "", 0);
+  EXPECT_EQ(file.size_bytes(), 0);
+  EXPECT_EQ(read_whole_file(io(), a, FolderLink::refused, 5), "new") << "untouched";
+}
 INSTANTIATE_TEST_SUITE_P(Kernel, AnyIo, ::testing::Values(true));
 INSTANTIATE_TEST_SUITE_P(Model, AnyIo, ::testing::Values(false));
-
-TEST(RealIo, FollowsNoLinkToAFileAndNoneToItsFolderUnlessTold) {
-  namespace fs = std::filesystem;
-  TemporaryFolder folder;
-  RealIo io;
-  fs::create_directory(folder.path() / "f");
-  write_whole_file(io, folder.path() / "f" / "a", "x");
-  fs::create_symlink("a", folder.path() / "f" / "link");
-  fs::create_directory_symlink("f", folder.path() / "g");
-  const auto open = [&](const char* path, FolderLink link) {
-    File(io, io.open_read(folder.path() / path, link));
-  };
-  EXPECT_NO_THROW(open("f/a", FolderLink::refused));
-  EXPECT_THROW(open("f/link", FolderLink::followed), FileIoError);
-  EXPECT_THROW(open("g/a", FolderLink::refused), FileIoError);
-  EXPECT_NO_THROW(open("g/a", FolderLink::followed));
-  EXPECT_EQ(io.stat(folder.path() / "g").kind, EntryKind::link);
-  ASSERT_EQ(::mkfifo((folder.path() / "pipe").c_str(), 0600), 0);
-  EXPECT_EQ(io.stat(folder.path() / "pipe").kind, EntryKind::other);
-  EXPECT_THROW(open("pipe", FolderLink::followed), FileIoError) << "and does not wait for a writer";
-}
-
-TEST(RealIo, RunningOutOfDescriptorsNamesTheLimit) {
-#ifdef __SANITIZE_ADDRESS__
-  GTEST_SKIP() << "the undefined-behaviour sanitizer opens a pipe to look at an object, so it needs the descriptors too";
-#endif
-  TemporaryFolder folder;
-  RealIo io;
-  rlimit before{};
-  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
-  rlimit few = before;
-  few.rlim_cur = 16;
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
-  std::vector<File> files;
-  std::string message;
-  try {
-    for (int i = 0; i < 20; ++i) files.emplace_back(io, io.create(folder.path() / std::to_string(i)));
-  } catch (const UserError& error) {
-    message = error.what();
-  }
-  ::setrlimit(RLIMIT_NOFILE, &before);
-  EXPECT_THAT(message, HasSubstr("ulimit -n"));
-}
 
 TEST(IoFailures, AreDiskErrorsOrUserErrorsAndNameCallAndPath) {
   for (const int number : {ENOSPC, EDQUOT, EROFS, EIO, EFBIG, ESTALE, ENODEV, ENXIO, ETIMEDOUT, EREMOTEIO}) {
@@ -224,6 +180,13 @@ TEST(RecordingIo, ACrashTakesWhatWasNotSyncedAndNothingElse) {
   EXPECT_EQ(contents.count(std::string(2000, 'b')), 1U);
   EXPECT_EQ(contents.count(std::string(512, 'b') + std::string(1488, '\0')), 1U) << "torn at a sector";
   EXPECT_GT(contents.size(), 30U);
+}
+
+TEST(RecordingIo, ContentsAreOfFilesOnly) {
+  RecordingIo disk;
+  disk.make_folder("/f");
+  EXPECT_THROW(disk.contents("/f"), FileIoError);
+  EXPECT_THROW(disk.contents("/g"), FileIoError);
 }
 
 TEST(RecordingIo, AFullDiskRefusesToGrow) {

@@ -1,8 +1,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 
+#include "data/io/faulting_io.h"
 #include "data/io/recording_io.h"
 #include "data/safetensors/safetensors_file.h"
 
@@ -170,6 +172,52 @@ TEST(Safetensors, LengthsThatDoNotFitTheFileAreRefused) {
               HasSubstr("at most 100000000 bytes; got 18446744073709551615"));
   EXPECT_THAT(refusal(std::string("\x01\xe1\xf5\x05\0\0\0\0{}", 10)),
               HasSubstr("at most 100000000 bytes; got 100000001"));
+}
+
+/// A disk on which files end at a byte for who reads them, whatever their size.
+class CutIo : public FaultingIo {
+ public:
+  CutIo(Io& inner, std::int64_t end) : FaultingIo(inner), end_(end) {}
+  std::size_t read(const OpenFile& file, std::int64_t offset, void* bytes, std::size_t size) override {
+    const auto left = static_cast<std::size_t>(std::max<std::int64_t>(0, end_ - offset));
+    return FaultingIo::read(file, offset, bytes, std::min(size, left));
+  }
+
+ private:
+  std::int64_t end_;
+};
+
+TEST(Safetensors, AFileThatShrinksWhileItIsReadIsRefused) {
+  RecordingIo disk;
+  const std::string header = "{\"a\":" + entry("U8", "[8]", 0, 8) + "}";
+  write_whole_file(disk, "/a", file_of(header, std::string(8, 'x')));
+  CutIo in_header(disk, 20);
+  EXPECT_THAT([&] { SafetensorsReader(in_header, "/a"); },
+              ThrowsMessage<DataError>(HasSubstr("/a: the file ends inside its safetensors header")));
+  CutIo in_data(disk, 8 + static_cast<std::int64_t>(header.size()) + 4);
+  SafetensorsReader reader(in_data, "/a");
+  char bytes[8];
+  EXPECT_THAT([&] { reader.read(*reader.find("a"), 0, bytes, 8); },
+              ThrowsMessage<DataError>(HasSubstr("/a: the file became shorter while it was read")));
+}
+
+TEST(Safetensors, PiecesOfEverySizeArriveInOrder) {
+  RecordingIo io;
+  const std::vector<std::size_t> pieces = {40'000, 40'000, 1, 65'536, 200'000, 10, 63'000, 63'000};
+  std::string bytes;
+  for (const std::size_t piece : pieces)
+    bytes += std::string(piece, static_cast<char>('a' + bytes.size() % 23));
+  SafetensorsWriter writer(io, "/a", {{"a", "U8", {static_cast<std::int64_t>(bytes.size())}}}, {});
+  std::size_t at = 0;
+  for (const std::size_t piece : pieces) {
+    writer.append(bytes.data() + at, piece);
+    at += piece;
+  }
+  writer.finish();
+  SafetensorsReader reader(io, "/a");
+  std::string read(bytes.size(), '\0');
+  reader.read(*reader.find("a"), 0, read.data(), read.size());
+  EXPECT_TRUE(read == bytes);
 }
 
 }  // namespace

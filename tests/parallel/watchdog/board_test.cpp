@@ -1,18 +1,20 @@
 #include "parallel/watchdog/record/board.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
+#include <filesystem>
 #include <functional>
 #include <thread>
 
-#include "parallel/watchdog/judge/process.h"
 #include "parallel/watchdog/record/recorder.h"
 
 namespace switchyard::parallel {
@@ -159,18 +161,23 @@ TEST(SharedEvent, AnEventThatIsBeingWrittenIsNotRead) {
 
 TEST(Board, AdoptsNoMemoryThatIsTooSmallOrClaimsTooMuch) {
   std::string name;
-  const auto adopts = [](const Board& board) { return Board::adopt(::dup(board.descriptor())) != nullptr; };
+  const auto adopts = [](const Board& board) {
+    const int descriptor = ::dup(board.descriptor());
+    const bool is_board = Board::adopt(descriptor) != nullptr;
+    EXPECT_EQ(::fcntl(descriptor, F_GETFD), -1) << "left open";
+    return is_board;
+  };
   const auto board = Board::make(3, 2, name);
   Board::unlink(name);
   EXPECT_TRUE(adopts(*board));
   for (const auto& [ranks, rings] : {std::pair<std::int64_t, std::int64_t>{4, 2},
-                                    {3, 3},
-                                    {0, 0},
-                                    {-1, 0},
-                                    {3, -1},
-                                    {1 << 30, 1},
-                                    {3, 4},
-                                    {1LL << 62, 0}}) {
+                                     {3, 3},
+                                     {0, 0},
+                                     {-1, 0},
+                                     {3, -1},
+                                     {1 << 30, 1},
+                                     {3, 4},
+                                     {1LL << 62, 0}}) {
     board->header().ranks = ranks;
     board->header().rings = rings;
     EXPECT_FALSE(adopts(*board)) << ranks << " ranks, " << rings << " rings";
@@ -181,8 +188,62 @@ TEST(Board, AdoptsNoMemoryThatIsTooSmallOrClaimsTooMuch) {
   ASSERT_EQ(::fstat(board->descriptor(), &status), 0);
   ASSERT_EQ(::ftruncate(board->descriptor(), status.st_size - 1), 0);
   EXPECT_FALSE(adopts(*board)) << "one byte short";
+  board->header().magic ^= 1;
+  ASSERT_EQ(::ftruncate(board->descriptor(), status.st_size), 0);
+  EXPECT_FALSE(adopts(*board)) << "of another kind";
   ASSERT_EQ(::ftruncate(board->descriptor(), 0), 0);
   EXPECT_FALSE(adopts(*board)) << "empty";
+  EXPECT_EQ(Board::adopt(-1), nullptr);
+}
+
+/// What Board::make or open says while the process may not have more of a resource.
+template <typename Make>
+std::string refusal_within(__rlimit_resource resource, rlim_t limit, Make make) {
+  rlimit before{};
+  EXPECT_EQ(::getrlimit(resource, &before), 0);
+  rlimit small = before;
+  small.rlim_cur = limit;
+  std::string refusal(200, ' ');  // no memory is to be needed below
+  refusal.clear();
+  EXPECT_EQ(::setrlimit(resource, &small), 0);
+  try {
+    make();
+  } catch (const DeviceError& error) {
+    ::setrlimit(resource, &before);
+    refusal = error.what();
+  }
+  ::setrlimit(resource, &before);
+  return refusal;
+}
+
+std::size_t shared_memories() {
+  const auto ours = [](const auto& entry) {
+    return entry.path().filename().string().starts_with("switchyard-");
+  };
+  return static_cast<std::size_t>(
+      std::ranges::count_if(std::filesystem::directory_iterator("/dev/shm"), ours));
+}
+
+TEST(Board, SaysWhatItCouldNotHaveAndLeavesNothingBehind) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "the sanitizers need descriptors and memory of their own";
+#endif
+  std::signal(SIGXFSZ, SIG_IGN);
+  const std::size_t before = shared_memories();
+  std::string name;
+  const auto make = [&] { Board::make(3, 2, name); };
+  EXPECT_THAT(refusal_within(RLIMIT_NOFILE, 0, make), testing::HasSubstr("making it: Too many open files"));
+  EXPECT_THAT(refusal_within(RLIMIT_FSIZE, 100, make), testing::HasSubstr("reserving it: File too large"));
+  EXPECT_THAT(refusal_within(RLIMIT_AS, 1, make), testing::HasSubstr("mapping it: Cannot allocate memory"));
+  EXPECT_EQ(shared_memories(), before);
+  const auto mine = Board::make(3, 2, name);
+  EXPECT_THAT(refusal_within(RLIMIT_AS, 1, [&] { Board::open(name, 3, 2); }),
+              testing::HasSubstr("mapping it: Cannot allocate memory; make room in /dev/shm, or set "
+                                 "watchdog.enable: false"));
+  const int descriptor = ::dup(mine->descriptor());
+  refusal_within(RLIMIT_AS, 1, [&] { EXPECT_EQ(Board::adopt(descriptor), nullptr); });
+  EXPECT_EQ(::fcntl(descriptor, F_GETFD), -1) << "left open";
+  Board::unlink(name);
 }
 
 TEST(Board, IsSharedByName) {
@@ -255,29 +316,6 @@ TEST(Recorder, TellsWaitingFromWork) {
   EXPECT_EQ(current().where(), "step 4, data");
   recorder.closing();
   EXPECT_TRUE(current().is_waiting());
-}
-
-TEST(Process, IsSeenToRunStopAndGo) {
-  EXPECT_EQ(state_of(own_process()), ProcessState::runs);
-  EXPECT_EQ(state_of({own_process().pid, own_process().start_ticks + 1}), ProcessState::gone)
-      << "a number used again";
-  const pid_t child = ::fork();
-  if (child == 0)
-    for (;;) ::pause();
-  ProcessId id;
-  id.pid = child;
-  id.start_ticks = process_start(child);
-  ASSERT_GT(id.start_ticks, 0);
-  EXPECT_EQ(state_of(id), ProcessState::runs);
-  ::kill(child, SIGSTOP);
-  int status = 0;
-  ASSERT_EQ(::waitpid(child, &status, WUNTRACED), child);
-  EXPECT_EQ(state_of(id), ProcessState::stopped);
-  kill_process(id);
-  while (state_of(id) != ProcessState::gone) std::this_thread::yield();  // a zombie until it is waited for
-  ASSERT_EQ(::waitpid(child, &status, 0), child);
-  EXPECT_EQ(WTERMSIG(status), SIGKILL);
-  EXPECT_EQ(state_of(id), ProcessState::gone);
 }
 
 }  // namespace

@@ -178,6 +178,55 @@ TEST(Judge, GoneProcessIsDeadAtOnce) {
   EXPECT_LE(ranks.now - begin, 0.35);
 }
 
+TEST(Judge, RankWhoseGuardianSaysThatItIsGoneIsDead) {
+  Ranks ranks(2);
+  ranks.sights[1].life = Life::gone;
+  const auto verdict = ranks.run(10);
+  ASSERT_TRUE(verdict);
+  EXPECT_EQ(verdict->fate, Fate::dead);
+  EXPECT_EQ(verdict->rank, 1);
+}
+
+TEST(Judge, StoppedRankIsNamedOnlyOnceSomebodyHasWaitedForASecond) {
+  Ranks ranks(3);
+  ranks.silence(1);
+  ranks.sights[1].process = ProcessState::stopped;
+  EXPECT_FALSE(ranks.run(20));
+  ranks.wait(0);
+  const double begin = ranks.now;
+  ASSERT_TRUE(ranks.run(10));
+  EXPECT_NEAR(ranks.now - begin, 1, 0.3);
+}
+
+TEST(Judge, FinishedRankWaitsForNobody) {
+  Ranks ranks(2);
+  ranks.wait(0);
+  ranks.sights[0].life = Life::finished;
+  ranks.silence(1);
+  ranks.sights[1].process = ProcessState::stopped;
+  EXPECT_FALSE(ranks.run(100));
+}
+
+TEST(Judge, AllWaitingButOneFinishedNamesOneThatWaits) {
+  Ranks ranks(3);
+  for (std::size_t rank : {0, 1, 2}) ranks.wait(rank);
+  ranks.sights[0].life = Life::finished;
+  const auto verdict = ranks.run(100);
+  ASSERT_TRUE(verdict);
+  EXPECT_EQ(verdict->rank, 1);
+  EXPECT_THAT(verdict->reason, HasSubstr("furthest behind"));
+}
+
+TEST(Judge, AllWaitingUnderADebuggerOrFinishedAccusesNobody) {
+  Ranks traced(2);
+  for (std::size_t rank : {0, 1}) traced.wait(rank);
+  traced.sights[1].process = ProcessState::traced;
+  EXPECT_FALSE(traced.run(100));
+  Ranks finished(2);
+  for (Sight& sight : finished.sights) sight.life = Life::finished;
+  EXPECT_FALSE(finished.run(100));
+}
+
 TEST(Judge, FinishedRankMayGo) {
   Ranks ranks(2);
   ranks.wait(0);

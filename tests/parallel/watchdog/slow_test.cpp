@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <tuple>
 
 namespace switchyard::parallel {
 namespace {
@@ -69,6 +70,33 @@ TEST(SlowFinder, IsToldOnceAndAgainAfterItWasWell) {
   finder.add(11, {3, 3});
   for (std::int64_t step = 12; step <= 15; ++step) named += finder.add(step, {3, 6}).has_value() ? 1 : 0;
   EXPECT_EQ(named, 2);
+}
+
+TEST(SlowFinder, OfSeveralTheSlowestIsNamed) {
+  for (const auto& [fourth, fifth, worst] : {std::tuple{6.0, 9.0, 4}, {9.0, 6.0, 3}}) {
+    SlowFinder finder(5, kRatio, 1);
+    EXPECT_FALSE(finder.add(1, {3, 3, 3, fourth, fifth}));
+    const auto slow = finder.add(2, {3, 3, 3, fourth, fifth});
+    ASSERT_TRUE(slow);
+    EXPECT_EQ(slow->rank, worst);
+  }
+}
+
+TEST(SlowFinder, LooksForNobodyWhereItIsOffOrARankIsAlone) {
+  std::string name;
+  const auto board = Board::make(2, 2, name);
+  Board::unlink(name);
+  for (std::int64_t step = 1; step <= 20; ++step)
+    for (const std::int64_t rank : {0, 1}) {
+      StepTime& time = board->status(rank).steps[static_cast<std::size_t>(step)];
+      time.busy_ns.store(rank == 1 ? 9'000'000'000 : 3'000'000'000);
+      time.step.store(step);
+    }
+  EXPECT_TRUE(SlowFinder(2, kRatio, 2).look(*board));
+  EXPECT_FALSE(SlowFinder(2, 1, 2).look(*board));
+  EXPECT_FALSE(SlowFinder(1, kRatio, 2).look(*board));
+  board->status(1).steps[1].step.store(0);
+  EXPECT_FALSE(SlowFinder(2, kRatio, 2).look(*board)) << "a rank has not come so far";
 }
 
 TEST(SlowFinder, ReadsTheBoardInOrderAndSkipsWhatIsGone) {
