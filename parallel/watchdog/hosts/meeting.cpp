@@ -98,7 +98,7 @@ std::vector<Met> await(const Listeners& listeners, const Token& token, std::vect
   std::vector<Met> met;
   std::vector<pollfd> sockets = listeners.sockets;
   const auto end = Clock::now() + together;
-  while (!missing.empty()) {
+  while (!missing.empty() && !sockets.empty()) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now()).count();
     if (left <= 0 || ::poll(sockets.data(), sockets.size(), static_cast<int>(left)) < 0) break;
     for (const pollfd& one : sockets) {

@@ -67,6 +67,9 @@ TEST(ParseDrill, RefusesWithWhatWouldBeRight) {
                                   {"kill@rank=1,rank=2", {"once"}},
                                   {"slow@speed=1.5", {"between 0 and 1"}},
                                   {"slow@speed=nan", {"between 0 and 1"}},
+                                  {"slow@speed=0", {"between 0 and 1"}},
+                                  {"slow@speed=fast", {"between 0 and 1"}},
+                                  {"slow@speed=0.5x", {"between 0 and 1"}},
                                   {"nan@site=weights", {"weights", "router_gradient"}},
                                   {"flip@site=loss", {"loss", "moments"}},
                                   {"disk@errno=ENOENT", {"ENOENT", "ENOSPC"}},
@@ -186,6 +189,15 @@ TEST(Drills, OfCollectivesStrikeWhereTheyAreEntered) {
   drills.entered(kernels::Place{Phase::forward, 3, 0, 1});
   drills.entered("world", {Collective::barrier, 0, 0, 0});
   EXPECT_THROW(drills.entered("world", {Collective::all_reduce, 0, 0, 0}), InternalError);
+  drills.entered("world", {Collective::all_reduce, 0, 0, 0});  // once
+}
+
+TEST(Drills, OfAllRanksStrikeThisOneAndThoseOfValuesNoPlace) {
+  Nobody nobody;
+  Drills drills({parse_drill("error@rank=all,step=4"), parse_drill("nan@step=3"), parse_drill("flip@step=3")},
+                7, nobody, nobody);
+  drills.entered(kernels::Place{Phase::forward, 3, 0, 1});
+  EXPECT_THROW(drills.entered(kernels::Place{Phase::forward, 4, 0, 1}), InternalError);
 }
 
 }  // namespace

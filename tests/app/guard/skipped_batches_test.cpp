@@ -41,7 +41,8 @@ TEST(SkippedBatches, ReadOnlyTheirOwnText) {
   skipped.add(5, 8);
   EXPECT_EQ(skipped.text(), "5-7,12-12");
   EXPECT_TRUE(SkippedBatches::parse("").is_empty());
-  for (const char* text : {"5", "7-5", "-1-2", "5-7,", "5-7,8-9", "12-12,5-7", "5-7;9-9", "a-b", "1-2 "})
+  for (const char* text : {"5", "7-5", "-1-2", "5-7,", "5-7,8-9", "12-12,5-7", "5-7;9-9", "a-b", "1-2 ", "5x",
+                           "5-", "5-x", "5-99999999999999999999", "5-7,9", "3-3x"})
     EXPECT_THROW(SkippedBatches::parse(text), CheckpointError) << text;
 }
 

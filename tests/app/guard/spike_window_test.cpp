@@ -42,6 +42,7 @@ TEST(SpikeWindow, IsTheSameBitsAfterARoundTrip) {
   EXPECT_DOUBLE_EQ(shorter.bound(0), (3.25 + 7.5) / 2);
   EXPECT_THROW(copy.set_text("123"), CheckpointError);
   EXPECT_THROW(copy.set_text("zzzzzzzzzzzzzzzz"), CheckpointError);
+  EXPECT_THROW(copy.set_text("3ff000000000000z"), CheckpointError);
   EXPECT_THROW(copy.set_text("7ff0000000000000"), CheckpointError) << "infinity";
 }
 

@@ -18,8 +18,8 @@ TEST(HostLists, AreReadStrictly) {
   test::write_file(folder / "hosts", "# all\nnode1 slots=4\n\n  node2:2  # spare\nnode3\r\n");
   EXPECT_EQ(read_host_file(folder / "hosts"), (std::vector<Host>{{"node1", 4}, {"node2", 2}, {"node3", 1}}));
   EXPECT_EQ(parse_host_list("a:2,b,c:4"), (std::vector<Host>{{"a", 2}, {"b", 1}, {"c", 4}}));
-  for (const std::string line : {"node1:", "node1=2", "node1 slots=0", "node1 slots=x", "node1 max_slots=3",
-                                 "node1 slots=2 more", ":3"}) {
+  for (const std::string line : {"node1:", "node1=2", "node1 slots=99999999999999999999", "node1 slots=0",
+                                 "node1 slots=x", "node1 max_slots=3", "node1 slots=2 more", ":3"}) {
     test::write_file(folder / "bad", "ok\n" + line + "\n");
     try {
       read_host_file(folder / "bad");
@@ -115,6 +115,14 @@ TEST(LaunchCommand, HasHostsOnlyWhereItsLauncherIsTold) {
 }
 
 TEST(LaunchCommand, IsLeftAloneWhereItIsNotOurs) {
+  EXPECT_EQ(LaunchCommand({"switchyard", "train", "c.yaml"}).with({1, 1}, {}, ""),
+            (Words{"switchyard", "train", "c.yaml", "--set", "parallel.expert=1"}));
+  EXPECT_EQ(LaunchCommand({"mpirun", "-n", "2"}).with({1, 1}, {}, ""), (Words{"mpirun", "-n", "1"}));
+  EXPECT_EQ(
+      LaunchCommand({"mpirun", "-H", "a:1,b:2,c:1", "-n", "4", "switchyard", "train"})
+          .with({3, 1}, {{"b", 2}, {"c", 1}}, ""),
+      (Words{"mpirun", "-H", "b:2,c:1", "-n", "3", "switchyard", "train", "--set", "parallel.expert=1"}));
+  EXPECT_FALSE(LaunchCommand({"switchyard", "train", "--help"}).config());
   EXPECT_EQ(LaunchCommand({"mpirun", "-n", "2", "other"}).with({1, 1}, {}, ""),
             (Words{"mpirun", "-n", "1", "other"}));
   EXPECT_EQ(LaunchCommand({"mpirun", "other", "-n"}).ranks(), std::nullopt) << "an option without its value";

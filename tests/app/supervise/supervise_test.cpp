@@ -134,6 +134,39 @@ TEST_F(Supervise, GoesOnWithFewerRanksWhenAHostIsGone) {
   EXPECT_EQ(workshop_.digest("runs/shrunk"), workshop_.digest("runs/whole"));
 }
 
+/// A script in mpirun's place, for what a supervisor says to one.
+void write_launcher(const std::filesystem::path& file, const std::string& text) {
+  write_file(file, "#!/bin/sh\n" + text);
+  std::filesystem::permissions(file, std::filesystem::perms::owner_all);
+}
+
+TEST_F(Supervise, AskedToStopItTellsMpirunWithUsr1AndStartsNothingMore) {
+  write_launcher(workshop_ / "mpirun",
+                 "trap 'echo usr1 >> got; exit 8' USR1\necho x > started\n"
+                 "while :; do sleep 0.05; done\n");
+  const auto running = workshop_.start(supervise({"--run", "runs/none"}, {"./mpirun", "-n", "2", "other"}));
+  ASSERT_TRUE(running->wait_until([&] { return std::filesystem::exists(workshop_ / "started"); }));
+  running->signal(SIGTERM);
+  const Outcome outcome = running->wait();
+  EXPECT_EQ(outcome.code, 8) << outcome.err;
+  EXPECT_EQ(read_file(workshop_ / "got"), "usr1\n");
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("passing TERM on as USR1"), HasSubstr("it was asked to stop")));
+}
+
+TEST_F(Supervise, TakesTheHostsOfMpirunsOwnList) {
+  write_launcher(workshop_ / "mpirun", "echo \"$@\" > words\n");
+  Words command = {"./mpirun", "--host", "a:1,b:2", "-n", "3"};
+  for (const std::string& word : program(Workshop::train("x"))) command.push_back(word);
+  write_file(workshop_ / "gone", "b\n");
+  const Outcome outcome = workshop_.run(supervise({"--gone", "gone"}, command));
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(read_file(workshop_ / "words"),
+              AllOf(HasSubstr("--host a:1 -n 1 "), HasSubstr("parallel.expert=1")));
+  std::filesystem::remove(workshop_ / "gone");
+  EXPECT_EQ(workshop_.run(supervise({"--gone", "gone"}, command)).code, 0);
+  EXPECT_THAT(read_file(workshop_ / "words"), HasSubstr("--host a:1,b:2 -n 3 "));
+}
+
 TEST_F(Supervise, RefusesWhatItCannotWatch) {
   const Outcome no_folder = workshop_.run(supervise({}, shell("true")));
   EXPECT_EQ(no_folder.code, 2);
@@ -141,6 +174,15 @@ TEST_F(Supervise, RefusesWhatItCannotWatch) {
   const Outcome no_hosts = workshop_.run(supervise({"--gone", "gone"}, program(Workshop::train("x"))));
   EXPECT_EQ(no_hosts.code, 2);
   EXPECT_THAT(no_hosts.err, HasSubstr("--gone needs a launcher"));
+  const Words gone = {"--gone", "gone", "--run", "runs/x"};
+  EXPECT_THAT(workshop_.run(supervise(gone, shell("true"))).err,
+              HasSubstr("--gone needs a `switchyard train` command"));
+  Words launched = {"mpirun"};
+  for (const std::string& word : program(Workshop::train("x"))) launched.push_back(word);
+  EXPECT_THAT(workshop_.run(supervise(gone, launched)).err,
+              HasSubstr("--gone needs a launcher with a number"));
+  launched.insert(launched.begin() + 1, {"-n", "2"});
+  EXPECT_THAT(workshop_.run(supervise(gone, launched)).err, HasSubstr("--gone needs to know all hosts"));
   EXPECT_EQ(workshop_.run({"supervise"}).code, 2);
   EXPECT_THAT(workshop_.run({"supervise", "--pause", "3", "--", "true"}).err, HasSubstr("--pause"));
 }

@@ -50,7 +50,8 @@ TEST(FlightFile, RoundTripsWithHostileText) {
   std::vector<Event> events;
   for (std::int64_t i = 1; i <= parallel::EventRing::kEvents; ++i)
     events.push_back(event(i, i % 2 == 0 ? EventKind::entered : EventKind::place, Phase::reduce, i / 7, i));
-  ASSERT_TRUE(writer.write({1, "node\"7\\", 42}, events, "a \"quoted\"\nreason \x01\xff"));
+  events.back().kind = EventKind::closing;
+  ASSERT_TRUE(writer.write({1, "node\"7\\", 42}, events, "a \"quoted\"\nreason \x01\x7f"));
   const auto files = std::distance(std::filesystem::directory_iterator(folder / "flight/now"), {});
   EXPECT_EQ(files, 1) << "nothing is left beside it";
   const FlightRecord read = read_flight(folder / "flight/now/rank-1.json");
@@ -74,6 +75,8 @@ TEST(FlightFile, DiskThatRefusesIsSaid) {
   const test::Folder folder;
   test::write_file(folder / "file", "x");
   EXPECT_FALSE(FlightWriter(folder / "file/flight", 1).write({}, {}, ""));
+  std::filesystem::create_directories(folder / "flight/rank-0.json/in the way");
+  EXPECT_FALSE(FlightWriter(folder / "flight", 1).write({0, "h", 1}, {}, ""));
 }
 
 TEST(FlightFile, HalfAFileDoesNotGetTheName) {

@@ -145,6 +145,9 @@ TEST(FaultingIo, FailsTheCallItIsToldTo) {
   crashing.make_folder("/f");
   EXPECT_THROW(crashing.make_folder("/g"), SimulatedCrash);
   EXPECT_THROW(crashing.list("/"), SimulatedCrash) << "the dead do nothing";
+  File file(disk, disk.create("/h"));
+  EXPECT_THROW(crashing.close(file.open_file()), SimulatedCrash);
+  EXPECT_THROW(disk.size_bytes(file.open_file()), FileIoError) << "the kernel closes the files of the dead";
   EXPECT_TRUE(crashing.has_struck());
   EXPECT_EQ(crashing.num_calls(), 2);
 }
