@@ -26,7 +26,7 @@ bool FaultingIo::strikes(IoCall call) {
   const std::int64_t index = num_matching_++;
   const bool strikes = index == fault_->index || (fault_->is_persistent && index > fault_->index);
   has_struck_ = has_struck_ || strikes;
-  is_dead_ = is_dead_ || (strikes && fault_->number == 0);
+  is_dead_ = strikes && fault_->number == 0;
   return strikes;
 }
 

@@ -62,10 +62,7 @@ class RecordingIo::Imager {
   }
 
   NodePointer image(const NodePointer& node) {
-    const auto found = done_.find(node.get());
-    if (found != done_.end()) return found->second;
     auto result = std::make_shared<Node>();
-    done_[node.get()] = result;
     result->kind = node->kind;
     if (node->kind == EntryKind::folder) {
       for (const auto& [name, child] : surviving_names(*node)) result->names[name] = image(child);
@@ -116,7 +113,6 @@ class RecordingIo::Imager {
   std::size_t sector_bytes_;
   unsigned data_percent_, name_percent_;
   bool is_prefix_, is_stale_;
-  std::map<const Node*, NodePointer> done_;
 };
 
 RecordingIo::RecordingIo(std::int64_t capacity_bytes)

@@ -96,7 +96,7 @@ TEST_F(SessionTest, EvaluatesAllOrAPartAndSaysWhereTheLossIsNoNumber) {
   EXPECT_EQ(all.tokens, static_cast<std::int64_t>(session.validation_data()->num_windows(16)) * 16);
   EXPECT_TRUE(std::isfinite(all.loss));
   EXPECT_DOUBLE_EQ(all.perplexity, std::exp(all.loss));
-  const TensorView weights = session.model().dense().weights();
+  const TensorView weights = session.model().dense().parameters().front().weight;
   std::fill_n(weights.data<float>(), weights.elements(), std::numeric_limits<float>::quiet_NaN());
   session.model().use_state(session.context());
   EXPECT_TRUE(std::isnan(evaluate(2).loss));

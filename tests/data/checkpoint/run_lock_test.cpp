@@ -203,6 +203,9 @@ TEST(RunLock, AnOwnerWhoseLockWasRemovedFindsOut) {
   for (int i = 0; i < 1000 && !lock->is_lost(); ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   EXPECT_TRUE(lock->is_lost());
+  std::this_thread::sleep_for(
+      std::chrono::milliseconds(100));  // several beats long: it has none to make any more
+  EXPECT_EQ(io.stat(folder.path() / "run.lock").kind, EntryKind::absent);
   lock.reset();
   EXPECT_EQ(io.stat(folder.path() / "run.lock").kind, EntryKind::absent);
 }

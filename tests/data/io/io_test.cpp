@@ -185,6 +185,44 @@ TEST(RecordingIo, ACrashTakesWhatWasNotSyncedAndNothingElse) {
   EXPECT_GT(contents.size(), 30U);
 }
 
+/// The listings of a folder after 500 power losses.
+std::set<std::string> listings(const RecordingIo& disk) {
+  std::set<std::string> found;
+  for (std::uint64_t seed = 0; seed < 500; ++seed) {
+    std::string listing;
+    for (const auto& name : disk.crash_image(seed)->list("/")) listing += name + " ";
+    found.insert(listing);
+  }
+  return found;
+}
+
+TEST(RecordingIo, AChangeOfANameThatRestsOnALostOneIsLostWithIt) {
+  RecordingIo renamed;
+  write_whole_file(renamed, "/a", "x");
+  renamed.rename("/a", "/b");
+  EXPECT_THAT(listings(renamed), ElementsAre("", "a ", "b "));
+
+  RecordingIo folders;
+  folders.make_folder("/f");
+  folders.make_folder("/g");
+  folders.sync_folder("/");
+  folders.rename("/g", "/h");
+  folders.rename("/f", "/g");
+  EXPECT_THAT(listings(folders), ElementsAre("f g ", "f h ", "g h ")) << "a folder takes no other's place";
+
+  RecordingIo replaced;
+  write_whole_file(replaced, "/a", "old");
+  replaced.sync_folder("/");
+  replaced.unlink("/a");
+  write_whole_file(replaced, "/a", "new");
+  std::set<std::string> contents;
+  for (std::uint64_t seed = 0; seed < 500; ++seed) {
+    const auto image = replaced.crash_image(seed);
+    contents.insert(image->stat("/a").kind == EntryKind::file ? image->contents("/a") : "none");
+  }
+  EXPECT_THAT(contents, ElementsAre("new", "none", "old"));
+}
+
 TEST(RecordingIo, ContentsAreOfFilesOnly) {
   RecordingIo disk;
   disk.make_folder("/f");

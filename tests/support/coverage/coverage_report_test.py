@@ -118,8 +118,7 @@ class Report(unittest.TestCase):
         self.assertEqual(self.report("", 95, 60).returncode, 1, "too few lines")
 
     def test_reasons_explain_branches_but_take_none(self):
-        listed = ("= a sample\nwork.cpp: x < 0\nwork.cpp: name.empty\nwork.cpp: empty()) return 7\nwork.cpp: int idle\n"
-                  "*: is_left ? 1\n")
+        listed = ("= a sample\nwork.cpp: x < 0\nwork.cpp: name.empty\nwork.cpp: empty()) return 7\n*: int idle(bool is_left) ...\n")
         result = self.report(listed, 80)
         self.assertEqual(result.returncode, 0, result.stdout)
         self.assertRegex(result.stdout, r"branches: \d+ of \d+ taken \([6-8][0-9]\.\d %\); of the rest 6 listed with a "
