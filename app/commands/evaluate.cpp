@@ -7,6 +7,7 @@
 #include <numbers>
 
 #include "app/command_line/arguments.h"
+#include "app/command_line/device_option.h"
 #include "app/exit_code.h"
 #include "app/train/evaluation.h"
 #include "app/trained/trained_model.h"
@@ -40,6 +41,7 @@ int run_evaluate(const Arguments& arguments) {
   std::string folder, split = "validation";
   std::int64_t batches = 0;
   int threads = 0;
+  DeviceChoice device = DeviceChoice::cpu;
   LogOptions log;
   log.level = "warn";
   command.add_option("RUN", path, "run folder or checkpoint folder")->required();
@@ -52,11 +54,12 @@ int run_evaluate(const Arguments& arguments) {
       ->check(CLI::NonNegativeNumber);
   command.add_option("--threads", threads, "0 = all cores; does not change the result")
       ->capture_default_str();
+  add_device_option(command, device);
   add_log_arguments(command, log);
   if (!parse_arguments(command, arguments)) return kExitDone;
   set_up_log(log);
 
-  TrainedModel trained(path, threads);
+  TrainedModel trained(path, threads, device);
   const Config& config = trained.config();
   if (folder.empty())
     folder = config.data.validation.empty() || split == "train" ? config.data.train : config.data.validation;

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "app/command_line/arguments.h"
+#include "app/command_line/device_option.h"
 #include "app/exit_code.h"
 #include "app/terminal/format.h"
 #include "app/trained/trained_model.h"
@@ -25,6 +26,7 @@ int run_generate(const Arguments& arguments) {
   std::string prompt;
   std::int64_t tokens = 200;
   int threads = 0;
+  DeviceChoice device = DeviceChoice::cpu;
   moe::SamplerOptions sampler;
   sampler.temperature = 0.8;
   LogOptions log;
@@ -45,11 +47,12 @@ int run_generate(const Arguments& arguments) {
       ->check(CLI::Range(1e-9, 1.0));
   command.add_option("--seed", sampler.seed, "of the choices")->capture_default_str();
   command.add_option("--threads", threads, "0 = all cores; does not change the text")->capture_default_str();
+  add_device_option(command, device);
   add_log_arguments(command, log);
   if (!parse_arguments(command, arguments)) return kExitDone;
   set_up_log(log);
 
-  TrainedModel trained(path, threads);
+  TrainedModel trained(path, threads, device);
   std::vector<std::int32_t> next = {trained.tokenizer().end_of_document()};
   if (!prompt.empty()) {
     next.clear();

@@ -71,7 +71,7 @@ int run_train(const Arguments& arguments) {
     log.ranks = world.communicator().size();
     set_up_log(log);
     const Config config = load_config(config_arguments);
-    options.ranks_on_host = world.place().ranks_on_host;
+    options.place = world.place();
     if (log.rank == 0) {
       std::error_code ignored;  // the first write into the folder names what is wrong with it
       std::filesystem::create_directories(config.run.directory, ignored);

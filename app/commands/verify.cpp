@@ -63,7 +63,8 @@ int run_verify(const Arguments& arguments) {
     const auto tell = [&](const Verdict& verdict) {
       if (prints) print_verdict(verdict);
     };
-    return conclude(verify_on_world(small, world_cases(small, world.size()), world, tell), prints);
+    return conclude(verify_on_world(small, world_cases(small, world.size()), world, mpi.place(), tell),
+                    prints);
   });
 }
 

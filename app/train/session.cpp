@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "app/config/rules.h"
-#include "kernels/runtime/device.h"
+#include "app/train/memory_plan.h"
 #include "kernels/runtime/error.h"
 
 namespace switchyard::app {
@@ -19,15 +19,10 @@ int threads_per_rank(const Config& config, int ranks_on_host) {
   return std::max(1, cores / std::max(1, ranks_on_host));
 }
 
-// Ranks of a host take its devices in turn. Only who asks for a GPU by name gets one, until the back end has
-// been proven on one.
-Device chosen_device(const Config& config, int rank, int ranks_on_host) {
-  if (config.run.device != DeviceChoice::cuda) return Device::cpu;
-  const kernels::FoundDevices found = kernels::found_devices();
-  if (found.devices.empty())
-    throw DeviceError(fmt::format("run.device is cuda, but {}; set run.device: cpu", found.none_because));
-  kernels::use_device(rank % std::max(1, ranks_on_host) % static_cast<int>(found.devices.size()));
-  return Device::cuda;
+// Before anything is asked of a device.
+parallel::Communicator& with_checked_layout(const Config& config, parallel::Communicator& world) {
+  check_layout(config, world.size());
+  return world;
 }
 
 std::unique_ptr<data::TokenDataset> open_validation(const Config& config, const data::TokenDataset& train) {
@@ -60,12 +55,13 @@ StepShape step_shape(const Config& config, int rank, int ranks) {
   return shape;
 }
 
-Session::Session(Config config, parallel::Communicator& world, int ranks_on_host)
+Session::Session(Config config, parallel::Communicator& ranks, const parallel::HostPlace& place)
     : config_(std::move(config)),
-      world_(world),
-      context_(threads_per_rank(config_, ranks_on_host), kernels::chosen_isa(),
-               chosen_device(config_, world.rank(), ranks_on_host)) {
-  check_layout(config_, world_.size());
+      ranks_(with_checked_layout(config_, ranks)),
+      context_(threads_per_rank(config_, place.ranks_on_host), kernels::chosen_isa(),
+               choose_device(config_.run.device, place.rank_on_host)),
+      device_world_(open_device_world(config_.watchdog, ranks_, context_, place.host)),
+      world_(device_world_.communicator ? *device_world_.communicator : ranks_) {
   train_data_ = std::make_unique<data::TokenDataset>(config_.data.train, "train");
   if (train_data_->num_windows(config_.data.sequence_length) == 0)
     throw DataError(
@@ -82,9 +78,13 @@ Session::Session(Config config, parallel::Communicator& world, int ranks_on_host
   shape_ = step_shape(config_, world_.rank(), world_.size());
   mesh_ = std::make_unique<parallel::Mesh>(world_, static_cast<int>(config_.parallel.expert),
                                            config_.model.moe.experts);
-  model_ = std::make_unique<moe::Model>(context_, config_.model, *mesh_, model_limits(config_, shape_),
-                                        static_cast<std::uint64_t>(config_.run.seed));
-  optimizer_ = std::make_unique<moe::Optimizer>(*model_, *mesh_, config_.optimizer, shape_.units);
+  try {
+    model_ = std::make_unique<moe::Model>(context_, config_.model, *mesh_, model_limits(config_, shape_),
+                                          static_cast<std::uint64_t>(config_.run.seed));
+    optimizer_ = std::make_unique<moe::Optimizer>(*model_, *mesh_, config_.optimizer, shape_.units);
+  } catch (const kernels::OutOfMemory& error) {
+    throw DeviceError(out_of_memory_text(config_, world_.size(), error, 0));
+  }
 }
 
 std::unique_ptr<data::BatchLoader> Session::loader(std::int64_t first_step) const {

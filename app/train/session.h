@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "app/config/config.h"
+#include "app/train/rank_device.h"
 #include "app/train/run_state.h"
 #include "data/tokens/batch_loader.h"
 #include "data/tokens/token_dataset.h"
@@ -31,12 +32,16 @@ StepShape step_shape(const Config& config, int rank, int ranks);
 /// Opens one split. For a rank's own thread only.
 class Session {
  public:
-  /// `ranks_on_host` shares out the cores. Throws UserError, DataError, DeviceError. Collective.
-  Session(Config config, parallel::Communicator& world, int ranks_on_host);
+  /// `ranks` must outlive this; `place` shares out the host's cores and GPUs. Throws UserError, DataError,
+  /// DeviceError, and what opening the exchange between GPUs throws. Collective.
+  Session(Config config, parallel::Communicator& ranks, const parallel::HostPlace& place);
 
   /// As given, with the vocabulary size of the data.
   const Config& config() const { return config_; }
+  /// All ranks; on GPUs with buffers in their memory.
   parallel::Communicator& world() { return world_; }
+  /// How device memory crosses ranks.
+  const parallel::ChosenRoute& route() const { return device_world_.route; }
   kernels::Context& context() { return context_; }
   moe::Model& model() { return *model_; }
   moe::Optimizer& optimizer() { return *optimizer_; }
@@ -49,8 +54,10 @@ class Session {
 
  private:
   Config config_;
-  parallel::Communicator& world_;
+  parallel::Communicator& ranks_;
   kernels::Context context_;
+  parallel::DeviceWorld device_world_;
+  parallel::Communicator& world_;
   std::unique_ptr<data::TokenDataset> train_data_;
   std::unique_ptr<data::TokenDataset> validation_data_;
   StepShape shape_;

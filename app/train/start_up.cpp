@@ -12,6 +12,7 @@
 #include "data/storage/digest.h"
 #include "data/storage/file.h"
 #include "kernels/runtime/device.h"
+#include "kernels/runtime/device_address.h"
 #include "kernels/runtime/peak.h"
 #include "moe/model/cost.h"
 
@@ -43,11 +44,22 @@ void log_devices() {
   const kernels::FoundDevices found = kernels::found_devices();
   for (std::size_t index = 0; index < found.devices.size(); ++index) {
     const kernels::DeviceInfo& device = found.devices[index];
-    spdlog::info("device {}: {}, compute {}.{}, {} of {} free; driver for CUDA {}, program for CUDA {}",
+    spdlog::info("device {}: {}, compute {}.{}, {} of {} free; driver for CUDA {}, program for CUDA {}, {}",
                  index, device.name, device.major, device.minor,
                  format_bytes(static_cast<std::int64_t>(device.free_bytes)),
-                 format_bytes(static_cast<std::int64_t>(device.memory_bytes)), device.driver, device.runtime);
+                 format_bytes(static_cast<std::int64_t>(device.memory_bytes)), device.driver, device.runtime,
+                 found.devices.size() == 1
+                     ? "alone on its host"
+                     : fmt::format("reads {} of {} others directly",
+                                   kernels::device_peers(static_cast<int>(index)), found.devices.size() - 1));
   }
+}
+
+void log_route(const parallel::ChosenRoute& route) {
+  if (route.route == parallel::DeviceRoute::none) return;
+  const bool nccl = route.route == parallel::DeviceRoute::nccl;
+  spdlog::info("{}{}", route.announcement,
+               nccl ? fmt::format(", NCCL {}", parallel::nccl_version()) : std::string());
 }
 }  // namespace
 
@@ -65,6 +77,7 @@ void log_start(Session& session, const RunFolder& folder, const RunState& state,
                config.parallel.expert, session.context().threads().count(),
                kernels::isa_name(session.context().isa()), format_count(peak_flops));
   if (session.context().device() == Device::cuda) log_devices();
+  log_route(session.route());
   if (state.step > 0)
     spdlog::info("resuming after step {} from {}", state.step, folder.checkpoints().string());
   else

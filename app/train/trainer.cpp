@@ -11,6 +11,7 @@
 #include "app/terminal/format.h"
 #include "app/train/evaluation.h"
 #include "app/train/initial_weights.h"
+#include "app/train/memory_plan.h"
 #include "app/train/start_up.h"
 #include "data/checkpoint/load/verify.h"
 #include "data/io/real_io.h"
@@ -32,13 +33,18 @@ moe::Recompute recompute_of(const Config& config) {
 int run_training(const Config& config, parallel::Communicator& world, const TrainOptions& options) {
   data::RealIo real;
   if (options.place_observer != nullptr) options.place_observer->entered({});
-  Session session(config, world, options.ranks_on_host);
+  Session session(config, world, options.place);
   session.context().place().set_observer(options.place_observer);
   if (options.probe != nullptr && session.context().device() != Device::cpu)
     throw UserError("--inject: a drill that spoils values works in host memory; set run.device: cpu");
   session.context().place().set_probe(options.probe);
   Trainer trainer(session, options.io != nullptr ? *options.io : real, options);
-  return trainer.run();
+  try {
+    return trainer.run();
+  } catch (const kernels::OutOfMemory& error) {
+    const std::size_t taken = session.model().activation_bytes() + session.context().scratch().peak_bytes();
+    throw DeviceError(out_of_memory_text(session.config(), session.world().size(), error, taken));
+  }
 }
 
 Trainer::Trainer(Session& session, data::Io& io, const TrainOptions& options)

@@ -27,7 +27,7 @@ inline constexpr std::int64_t kMostSkippedSteps = 20;
 struct TrainOptions {
   bool fresh = false;  ///< start over: checkpoints and metrics of an earlier run are deleted
   bool quiet = false;  ///< no step lines or progress bar (tests, verify)
-  int ranks_on_host = 1;
+  parallel::HostPlace place;
   /// Who follows this rank, if anyone; they outlive the run.
   kernels::PlaceObserver* place_observer = nullptr;
   kernels::Probe* probe = nullptr;
@@ -67,7 +67,7 @@ class Trainer {
   int finish(Stop stop);
   /// On one host the cores that would carry early sums are those that compute (parallel/README.md has
   /// figures).
-  bool spans_hosts() { return session_.world().size() > options_.ranks_on_host; }
+  bool spans_hosts() { return session_.world().size() > options_.place.ranks_on_host; }
   kernels::PlaceTracker& place() { return session_.context().place(); }
   bool is_first_rank() { return session_.world().rank() == 0; }
   std::int64_t steps() const { return session_.config().train.steps; }

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "app/config/load.h"
+#include "app/train/rank_device.h"
 #include "app/train/run_folder.h"
 #include "data/checkpoint/format/names.h"
 #include "data/checkpoint/load/verify.h"
@@ -37,9 +38,10 @@ StoredModel read_stored_model(data::Io& io, const std::filesystem::path& path) {
   return stored;
 }
 
-TrainedModel::TrainedModel(const std::filesystem::path& path, int threads, std::int64_t max_positions)
+TrainedModel::TrainedModel(const std::filesystem::path& path, int threads, DeviceChoice device,
+                           std::int64_t max_positions)
     : stored_(read_stored_model(io_, path)),
-      context_(thread_count(threads)),
+      context_(thread_count(threads), kernels::chosen_isa(), choose_device(device, 0)),
       world_(parallel::single_rank()) {
   const Config& config = stored_.config;
   const std::int64_t positions = std::max(max_positions, config.model.max_sequence_length);

@@ -31,8 +31,10 @@ StoredModel read_stored_model(data::Io& io, const std::filesystem::path& path);
 
 class TrainedModel {
  public:
-  /// `threads` 0 = all cores. `max_positions` 0 = as trained.
-  TrainedModel(const std::filesystem::path& path, int threads, std::int64_t max_positions = 0);
+  /// `threads` 0 = all cores; `device` need not be the one it was trained on. `max_positions` 0 = as trained.
+  /// Throws DeviceError where there is no such device, beside what read_stored_model throws.
+  TrainedModel(const std::filesystem::path& path, int threads, DeviceChoice device = DeviceChoice::cpu,
+               std::int64_t max_positions = 0);
 
   const Config& config() const { return stored_.config; }
   const RunState& state() const { return stored_.state; }

@@ -58,20 +58,21 @@ std::vector<std::int32_t> tokens_of(std::int64_t seed, std::int64_t step, std::i
 // One rank's model and what it needs for a step.
 class SmallRun {
  public:
-  SmallRun(const Config& config, const LayoutSpec& spec, parallel::Communicator& world,
-           const LayoutHooks& hooks)
+  SmallRun(const Config& config, const LayoutSpec& spec, parallel::Communicator& ranks,
+           const parallel::HostPlace& place, const LayoutHooks& hooks)
       : config_(config),
-        world_(world),
-        context_(spec.threads),
-        shape_(step_shape(config, world.rank(), world.size())),
-        mesh_(world, spec.expert_axis, config.model.moe.experts),
+        context_(spec.threads, kernels::chosen_isa(), choose_device(config.run.device, place.rank_on_host)),
+        device_world_(open_device_world(config.watchdog, ranks, context_, place.host)),
+        world_(device_world_.communicator ? *device_world_.communicator : ranks),
+        shape_(step_shape(config, world_.rank(), world_.size())),
+        mesh_(world_, spec.expert_axis, config.model.moe.experts),
         model_(context_, config.model, mesh_,
                {shape_.units, shape_.B * shape_.T, config.model.max_sequence_length, spec.exchange_rows},
-               static_cast<std::uint64_t>(hooks.seed ? hooks.seed(config.run.seed, world.rank())
+               static_cast<std::uint64_t>(hooks.seed ? hooks.seed(config.run.seed, world_.rank())
                                                      : config.run.seed)),
         optimizer_(model_, mesh_, config.optimizer, shape_.units),
         recompute_(spec.recompute ? moe::Recompute::block : moe::Recompute::none) {
-    context_.set_breakage({hooks.rule, world.rank()});
+    context_.set_breakage({hooks.rule, world_.rank()});
   }
 
   void resume(const GlobalTensors& state, std::int64_t step) {
@@ -125,8 +126,9 @@ class SmallRun {
   }
 
   const Config& config_;
-  parallel::Communicator& world_;
   kernels::Context context_;
+  parallel::DeviceWorld device_world_;
+  parallel::Communicator& world_;
   StepShape shape_;
   parallel::Mesh mesh_;
   moe::Model model_;
@@ -160,9 +162,10 @@ Config scaled_down(const Config& config) {
 }
 
 Capture run_layout(const Config& config, const LayoutSpec& spec, parallel::Communicator& world,
-                   const GlobalTensors* resume_state, const LayoutHooks& hooks) {
+                   const parallel::HostPlace& place, const GlobalTensors* resume_state,
+                   const LayoutHooks& hooks) {
   const std::unique_ptr<parallel::Communicator> wrapped = hooks.wrap ? hooks.wrap(world) : nullptr;
-  SmallRun run(config, spec, wrapped ? *wrapped : world, hooks);
+  SmallRun run(config, spec, wrapped ? *wrapped : world, place, hooks);
   if (resume_state != nullptr) run.resume(*resume_state, spec.resume_at);
   Capture capture;
   for (std::int64_t step = spec.resume_at; step < kVerifySteps; ++step) capture.push_back(run.step(step));

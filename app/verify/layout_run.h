@@ -8,6 +8,7 @@
 #include "app/verify/capture.h"
 #include "kernels/runtime/broken_rule.h"
 #include "parallel/communicators/communicator.h"
+#include "parallel/communicators/mpi.h"
 
 namespace switchyard::app {
 
@@ -33,9 +34,11 @@ struct LayoutHooks {
 
 inline constexpr std::int64_t kVerifySteps = 3;
 
-/// Runs the steps of an already scaled-down configuration on `world` (spec.ranks ranks). `resume_state`: the
-/// state after step spec.resume_at. Collective; the capture is whole on every rank.
+/// Runs the steps of an already scaled-down configuration on `world` (spec.ranks ranks), on the device of
+/// run.device. `place`: of this rank, which shares out the host's GPUs. `resume_state`: the state after step
+/// spec.resume_at. Collective; the capture is whole on every rank.
 Capture run_layout(const Config& config, const LayoutSpec& spec, parallel::Communicator& world,
-                   const GlobalTensors* resume_state = nullptr, const LayoutHooks& hooks = {});
+                   const parallel::HostPlace& place = {}, const GlobalTensors* resume_state = nullptr,
+                   const LayoutHooks& hooks = {});
 
 }  // namespace switchyard::app

@@ -80,7 +80,9 @@ std::vector<Verdict> verify_on_threads(const Config& small, const std::vector<Ve
     const auto start = std::chrono::steady_clock::now();
     std::string difference;
     parallel::run_local(one.spec.ranks, [&](parallel::Communicator& world) {
-      const Capture found = run_layout(small, one.spec, world, resume_state(reference, one.spec), hooks);
+      const parallel::HostPlace place{"", world.rank(), world.size()};
+      const Capture found =
+          run_layout(small, one.spec, world, place, resume_state(reference, one.spec), hooks);
       // The capture is the same on every rank; one comparison is enough.
       if (world.rank() == 0) difference = first_difference(reference, found);
     });
@@ -91,15 +93,15 @@ std::vector<Verdict> verify_on_threads(const Config& small, const std::vector<Ve
 }
 
 std::vector<Verdict> verify_on_world(const Config& small, const std::vector<VerifyCase>& cases,
-                                     parallel::Communicator& world,
+                                     parallel::Communicator& world, const parallel::HostPlace& place,
                                      const std::function<void(const Verdict&)>& tell) {
   // Every rank makes the reference by itself: cheaper than sending it, and it shows that all hosts agree.
   const std::unique_ptr<parallel::Communicator> alone = parallel::single_rank();
-  const Capture reference = run_layout(small, {}, *alone);
+  const Capture reference = run_layout(small, {}, *alone, place);
   std::vector<Verdict> verdicts;
   for (const VerifyCase& one : cases) {
     const auto start = std::chrono::steady_clock::now();
-    const Capture found = run_layout(small, one.spec, world, resume_state(reference, one.spec));
+    const Capture found = run_layout(small, one.spec, world, place, resume_state(reference, one.spec));
     std::string difference;
     const std::vector<std::string> all = gather_texts(world, first_difference(reference, found));
     for (std::size_t rank = 0; rank < all.size() && difference.empty(); ++rank)

@@ -7,6 +7,7 @@
 
 #include "app/verify/layout_run.h"
 #include "parallel/communicators/communicator.h"
+#include "parallel/communicators/mpi.h"
 
 namespace switchyard::app {
 
@@ -32,9 +33,9 @@ std::vector<VerifyCase> world_cases(const Config& small, int ranks);
 std::vector<Verdict> verify_on_threads(const Config& small, const std::vector<VerifyCase>& cases,
                                        const LayoutHooks& hooks,
                                        const std::function<void(const Verdict&)>& tell);
-/// The same on a world; the reference runs on rank 0 alone. Collective; verdicts are the same on all ranks.
+/// The same on a world, of which this rank is at `place`. Collective; verdicts are the same on all ranks.
 std::vector<Verdict> verify_on_world(const Config& small, const std::vector<VerifyCase>& cases,
-                                     parallel::Communicator& world,
+                                     parallel::Communicator& world, const parallel::HostPlace& place,
                                      const std::function<void(const Verdict&)>& tell);
 
 }  // namespace switchyard::app

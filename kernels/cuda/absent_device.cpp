@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "kernels/runtime/device.h"
+#include "kernels/runtime/device_address.h"
 #include "kernels/runtime/error.h"
 
 namespace switchyard::kernels {
@@ -17,6 +18,12 @@ FoundDevices found_devices() {
   return {{}, kWhy};
 }
 void use_device(int) {
+  absent();
+}
+std::string current_device_address() {
+  absent();
+}
+int device_peers(int) {
   absent();
 }
 void* allocate_device_memory(std::size_t) {

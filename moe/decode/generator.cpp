@@ -7,11 +7,12 @@ namespace switchyard::moe {
 Generator::Generator(Model& model, std::int64_t capacity)
     : model_(model), capacity_(capacity), logits_(DType::f32, {model.config().vocab_size}) {
   const ModelConfig& config = model.config();
+  const Device device = model.context().device();
   const Shape shape = {capacity, config.kv_heads * head_width(config)};
   for (std::int64_t l = 0; l < config.layers; ++l) {
-    memory_.emplace_back(config.activation, shape);
+    memory_.emplace_back(config.activation, shape, device);
     const TensorView k = memory_.back();
-    memory_.emplace_back(config.activation, shape);
+    memory_.emplace_back(config.activation, shape, device);
     cache_.push_back({k, memory_.back(), 0});
   }
 }

@@ -2,7 +2,6 @@
 
 #include "kernels/ops/grouped_linear.h"
 #include "kernels/ops/swiglu.h"
-#include "kernels/runtime/host_values.h"
 #include "moe/broken/broken_rules.h"
 #include "moe/layers/placement.h"
 
@@ -24,25 +23,14 @@ void dispatch(LayerContext& layer, parallel::RowExchange& exchange, const Exchan
               TensorView received, ConstTensorView sorted) {
   const kernels::TraceScope trace(layer.kernels.trace(), "exchange_dispatch", 0,
                                   static_cast<double>(received.bytes()));
-  if (received.device() == Device::cpu || plan.ranks() == 1)
-    return exchange.dispatch(plan, round, received, sorted);
-  // Ranks reach each other through host memory.
-  const kernels::HostValues from(layer.kernels, sorted);
-  kernels::HostEdit to(layer.kernels, received);
-  exchange.dispatch(plan, round, to.view(), from.view());
-  to.finish();
+  exchange.dispatch(plan, round, received, sorted);
 }
 
 void combine(LayerContext& layer, parallel::RowExchange& exchange, const ExchangePlan& plan, int round,
              TensorView sorted, ConstTensorView received) {
   const kernels::TraceScope trace(layer.kernels.trace(), "exchange_combine", 0,
                                   static_cast<double>(sorted.bytes()));
-  if (received.device() == Device::cpu || plan.ranks() == 1)
-    return exchange.combine(plan, round, sorted, received);
-  const kernels::HostValues from(layer.kernels, received);
-  kernels::HostEdit to(layer.kernels, sorted);
-  exchange.combine(plan, round, to.view(), from.view());
-  to.finish();
+  exchange.combine(plan, round, sorted, received);
 }
 
 struct Hidden {

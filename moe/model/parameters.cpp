@@ -170,25 +170,23 @@ std::int64_t ParameterGroup::weight_offset(std::int64_t flat) const {
          within * static_cast<std::int64_t>(dtype_size(parameters_[tensor].weight.dtype()));
 }
 
-void ParameterGroup::gather_weights(kernels::Context& context) {
+void ParameterGroup::gather_weights() {
   if (ranks_.size() == 1) return;
-  kernels::HostEdit edit(context, weights_);
-  const std::span all(static_cast<std::byte*>(edit.view().raw()), edit.view().bytes());
+  const std::span all(static_cast<std::byte*>(weights_.view().raw()), weights_.view().bytes());
   std::vector<std::int64_t> bytes;
   for (int rank = 0; rank < layout().ranks(); ++rank)
     bytes.push_back(weight_offset(layout().shard_end(rank)) - weight_offset(layout().shard_begin(rank)));
   const int self = ranks_.rank();
   const auto mine = all.subspan(static_cast<std::size_t>(weight_offset(layout().shard_begin(self))),
                                 static_cast<std::size_t>(bytes[static_cast<std::size_t>(self)]));
-  ranks_.all_gather_v(mine, all, bytes);
-  edit.finish();
+  ranks_.all_gather_v(mine, all, bytes, weights_.view().device());
 }
 
 void ParameterGroup::round_masters(kernels::Context& context) {
   if (!has_masters_) return;
   for (const parallel::ShardPiece& piece : layout().pieces(ranks_.rank()))
     kernels::convert(context, weight(piece), master(piece));
-  gather_weights(context);
+  gather_weights();
 }
 
 bool ParameterGroup::holds(const std::string& name) const {

@@ -75,7 +75,7 @@ class ParameterGroup {
   /// f32 (piece.elements()), of a piece of this rank's shard; without masters apart, the weights themselves.
   TensorView master(const parallel::ShardPiece& piece) const;
   /// The weights of every rank's shard to all. Collective over ranks().
-  void gather_weights(kernels::Context& context);
+  void gather_weights();
   /// Weights from masters, on all ranks: for masters that came from elsewhere. Collective over ranks() where
   /// masters are kept apart; else nothing is done.
   void round_masters(kernels::Context& context);

@@ -85,7 +85,7 @@ UpdateReport Optimizer::step(kernels::Context& context, double learning_rate, bo
   for (Shard& shard : shards_) {
     const kernels::TraceScope trace(context.trace(), "gather_weights", 0,
                                     static_cast<double>(shard.group.weights().bytes()));
-    shard.group.gather_weights(context);
+    shard.group.gather_weights();
     for (const Parameter& parameter : shard.group.parameters())
       context.place().computed(kernels::Site::weights, parameter.weight);
     context.place().computed(kernels::Site::moments, shard.m.view());

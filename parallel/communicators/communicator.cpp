@@ -62,8 +62,15 @@ void check_same_call(const std::string& communicator, int rank, const Call& mine
       communicator, rank, mine.text(), peer, theirs.text()));
 }
 
-Call Communicator::enter(Collective kind, std::uint64_t signature, std::int64_t payload, std::int64_t sent) {
-  Call call{kind, sequence_++, signature, payload};
+Call Communicator::enter(Collective kind, std::uint64_t signature, std::int64_t payload, std::int64_t sent,
+                         Device memory) {
+  if (memory != Device::cpu) {
+    SWITCHYARD_CHECK(reaches_device_memory(), "communicator {}: {} of {} bytes must lie in host memory",
+                     name_, collective_name(kind), payload);
+    signature = mix(signature, static_cast<std::uint64_t>(memory));
+    wait_for_own_device();
+  }
+  Call call{kind, sequence_++, signature, payload, memory};
   Traffic& traffic = traffic_[static_cast<std::size_t>(kind)];
   ++traffic.calls;
   traffic.bytes += sent;
@@ -92,7 +99,7 @@ void Communicator::broadcast(std::span<std::byte> data, int root) {
 }
 
 void Communicator::gather(Collective kind, std::span<const std::byte> mine, std::span<std::byte> all,
-                          std::span<const std::int64_t> piece_bytes) {
+                          std::span<const std::int64_t> piece_bytes, Device memory) {
   SWITCHYARD_CHECK(std::ssize(piece_bytes) == size_, "{}: one piece size for each of {} ranks; got {}",
                    collective_name(kind), size_, piece_bytes.size());
   SWITCHYARD_CHECK(ssize_of(mine) == piece_bytes[static_cast<std::size_t>(rank_)],
@@ -101,19 +108,20 @@ void Communicator::gather(Collective kind, std::span<const std::byte> mine, std:
   const std::int64_t total = std::accumulate(piece_bytes.begin(), piece_bytes.end(), std::int64_t{0});
   SWITCHYARD_CHECK(ssize_of(all) == total, "{}: the result holds all pieces, {} bytes; got {}",
                    collective_name(kind), total, all.size());
-  const Call call = enter(kind, signature_of(piece_bytes), ssize_of(mine), ssize_of(mine) * (size_ - 1));
+  const Call call =
+      enter(kind, signature_of(piece_bytes), ssize_of(mine), ssize_of(mine) * (size_ - 1), memory);
   do_all_gather(call, mine, all, piece_bytes);
   leave(call);
 }
 
 void Communicator::all_gather(std::span<const std::byte> mine, std::span<std::byte> all) {
   const std::vector<std::int64_t> pieces(static_cast<std::size_t>(size_), ssize_of(mine));
-  gather(Collective::all_gather, mine, all, pieces);
+  gather(Collective::all_gather, mine, all, pieces, Device::cpu);
 }
 
 void Communicator::all_gather_v(std::span<const std::byte> mine, std::span<std::byte> all,
-                                std::span<const std::int64_t> piece_bytes) {
-  gather(Collective::all_gather_v, mine, all, piece_bytes);
+                                std::span<const std::int64_t> piece_bytes, Device memory) {
+  gather(Collective::all_gather_v, mine, all, piece_bytes, memory);
 }
 
 void Communicator::reduce(std::span<std::int64_t> values, Reduction reduction) {
@@ -194,7 +202,8 @@ std::unique_ptr<Pending> observed(std::unique_ptr<Pending> pending, CollectiveOb
 
 std::unique_ptr<Pending> Communicator::start_reduce_scatter(std::span<const std::int64_t> in,
                                                             std::span<std::int64_t> out,
-                                                            std::span<const std::int64_t> counts) {
+                                                            std::span<const std::int64_t> counts,
+                                                            Device memory) {
   SWITCHYARD_CHECK(std::ssize(counts) == size_, "reduce_scatter: one count for each of {} ranks; got {}",
                    size_, counts.size());
   SWITCHYARD_CHECK(std::all_of(counts.begin(), counts.end(), [](std::int64_t c) { return c >= 0; }),
@@ -204,18 +213,19 @@ std::unique_ptr<Pending> Communicator::start_reduce_scatter(std::span<const std:
   SWITCHYARD_CHECK(std::ssize(in) == total && std::ssize(out) == own,
                    "reduce_scatter: in must hold {} and out {} values; got {} and {}", total, own, in.size(),
                    out.size());
-  const Call call = enter(Collective::reduce_scatter, signature_of(counts), total * 8, (total - own) * 8);
+  const Call call =
+      enter(Collective::reduce_scatter, signature_of(counts), total * 8, (total - own) * 8, memory);
   return observed(do_reduce_scatter(call, in, out, counts), observer_, name_, call);
 }
 
 void Communicator::reduce_scatter(std::span<const std::int64_t> in, std::span<std::int64_t> out,
-                                  std::span<const std::int64_t> counts) {
-  start_reduce_scatter(in, out, counts)->wait();
+                                  std::span<const std::int64_t> counts, Device memory) {
+  start_reduce_scatter(in, out, counts, memory)->wait();
 }
 
 std::unique_ptr<Pending> Communicator::start_all_to_all_v(std::span<const std::byte> send,
                                                           std::span<std::byte> receive,
-                                                          const ExchangeSizes& sizes) {
+                                                          const ExchangeSizes& sizes, Device memory) {
   const auto ranks = static_cast<std::size_t>(size_);
   SWITCHYARD_CHECK(sizes.send_bytes.size() == ranks && sizes.send_offsets.size() == ranks &&
                        sizes.receive_bytes.size() == ranks && sizes.receive_offsets.size() == ranks,
@@ -231,13 +241,13 @@ std::unique_ptr<Pending> Communicator::start_all_to_all_v(std::span<const std::b
   SWITCHYARD_CHECK(sizes.send_bytes[self] == sizes.receive_bytes[self],
                    "all_to_all_v: a rank receives from itself what it sends; got {} and {} bytes",
                    sizes.receive_bytes[self], sizes.send_bytes[self]);
-  const Call call = enter(Collective::all_to_all_v, 0, sent, sent);
+  const Call call = enter(Collective::all_to_all_v, 0, sent, sent, memory);
   return observed(do_all_to_all_v(call, send, receive, sizes), observer_, name_, call);
 }
 
 void Communicator::all_to_all_v(std::span<const std::byte> send, std::span<std::byte> receive,
-                                const ExchangeSizes& sizes) {
-  start_all_to_all_v(send, receive, sizes)->wait();
+                                const ExchangeSizes& sizes, Device memory) {
+  start_all_to_all_v(send, receive, sizes, memory)->wait();
 }
 
 std::unique_ptr<Communicator> Communicator::split(int color, int key, std::string name) {

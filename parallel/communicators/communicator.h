@@ -15,6 +15,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "kernels/runtime/tensor.h"
+
 namespace switchyard::parallel {
 
 enum class Collective : std::uint8_t {
@@ -46,7 +48,8 @@ struct Call {
   std::int64_t sequence = 0;
   /// What all ranks must agree on beside kind and sequence: the root, the sizes, the operation.
   std::uint64_t signature = 0;
-  std::int64_t bytes = 0;  ///< this rank's payload, for messages
+  std::int64_t bytes = 0;       ///< this rank's payload, for messages
+  Device memory = Device::cpu;  ///< where the buffers lie
 
   /// "all_gather #12 (64 bytes)"
   std::string text() const;
@@ -89,9 +92,12 @@ struct ExchangeSizes {
   std::span<const std::int64_t> receive_offsets;
 };
 
-/// A group of ranks. Not thread-safe: one thread of a rank uses it at a time. All methods but rank, size,
-/// name and traffic are collective and throw PeerError when a peer failed, left, or entered another
-/// collective.
+/// A group of ranks. Not thread-safe: one thread of a rank uses it at a time. All methods but the small ones
+/// that only tell are collective and throw PeerError when a peer failed, left, or entered another collective.
+///
+/// `memory` says where the buffers of a collective lie, alike on all ranks. Device memory is for groups that
+/// reach it (device/): its contents are those that the work given to the device so far leaves behind, and
+/// work given afterwards finds the result.
 class Communicator {
  public:
   virtual ~Communicator() = default;
@@ -103,8 +109,11 @@ class Communicator {
   const std::string& name() const { return name_; }
   const Traffic& traffic(Collective kind) const { return traffic_[static_cast<std::size_t>(kind)]; }
   std::int64_t next_sequence() const { return sequence_; }
+  /// Whether buffers may lie in the memory of the ranks' devices.
+  virtual bool reaches_device_memory() const { return false; }
   /// The observer must outlive the communicator and those split from it; nullptr takes it away.
   void set_observer(CollectiveObserver* observer) { observer_ = observer; }
+  CollectiveObserver* observer() const { return observer_; }
 
   void barrier();
   /// Overwrites `data` on every rank with that of `root`. Equal sizes everywhere.
@@ -114,7 +123,7 @@ class Communicator {
   /// As all_gather, with piece_bytes[rank] bytes from each rank, the pieces one after the other. piece_bytes
   /// (size) is the same on all ranks. `mine` may be this rank's own piece of `all` (no copy is made then).
   void all_gather_v(std::span<const std::byte> mine, std::span<std::byte> all,
-                    std::span<const std::int64_t> piece_bytes);
+                    std::span<const std::int64_t> piece_bytes, Device memory = Device::cpu);
 
   /// values[i] = the sum over the ranks, on every rank. Exact: throws NumericsError on all ranks alike if a
   /// sum does not fit 64 bits. For few values: every rank gets them all.
@@ -129,16 +138,17 @@ class Communicator {
   /// no sum leaves 64 bits (gradient_limit does). `out` may be this rank's own piece of `in`; the rest of
   /// `in` is kept.
   void reduce_scatter(std::span<const std::int64_t> in, std::span<std::int64_t> out,
-                      std::span<const std::int64_t> counts);
+                      std::span<const std::int64_t> counts, Device memory = Device::cpu);
   std::unique_ptr<Pending> start_reduce_scatter(std::span<const std::int64_t> in, std::span<std::int64_t> out,
-                                                std::span<const std::int64_t> counts);
+                                                std::span<const std::int64_t> counts,
+                                                Device memory = Device::cpu);
 
   /// Sends piece p of `send` to rank p and receives piece p of `receive` from it. Rank a's send_bytes[b] must
   /// equal rank b's receive_bytes[a]. Any size, also beyond 2 GiB.
-  void all_to_all_v(std::span<const std::byte> send, std::span<std::byte> receive,
-                    const ExchangeSizes& sizes);
+  void all_to_all_v(std::span<const std::byte> send, std::span<std::byte> receive, const ExchangeSizes& sizes,
+                    Device memory = Device::cpu);
   std::unique_ptr<Pending> start_all_to_all_v(std::span<const std::byte> send, std::span<std::byte> receive,
-                                              const ExchangeSizes& sizes);
+                                              const ExchangeSizes& sizes, Device memory = Device::cpu);
 
   /// A new group of the ranks that gave the same `color` (>= 0), ordered by (key, rank here). The observer is
   /// handed on; traffic is counted anew.
@@ -146,6 +156,10 @@ class Communicator {
 
  protected:
   Communicator(int rank, int size, std::string name) : rank_(rank), size_(size), name_(std::move(name)) {}
+
+  /// Returns when this rank's device has made what it will send: called before the rank counts as waiting for
+  /// others, so that a device that is slow or hangs is not taken for a slow peer.
+  virtual void wait_for_own_device() {}
 
   // The implementations. Sizes are checked, traffic is counted and the observer is told before they run.
   virtual void do_barrier(const Call& call) = 0;
@@ -162,11 +176,12 @@ class Communicator {
   virtual std::unique_ptr<Communicator> do_split(const Call& call, int color, int key, std::string name) = 0;
 
  private:
-  Call enter(Collective kind, std::uint64_t signature, std::int64_t payload, std::int64_t sent);
+  Call enter(Collective kind, std::uint64_t signature, std::int64_t payload, std::int64_t sent,
+             Device memory = Device::cpu);
   void leave(const Call& call);
   void reduce(std::span<std::int64_t> values, Reduction reduction);
   void gather(Collective kind, std::span<const std::byte> mine, std::span<std::byte> all,
-              std::span<const std::int64_t> piece_bytes);
+              std::span<const std::int64_t> piece_bytes, Device memory);
 
   int rank_;
   int size_;

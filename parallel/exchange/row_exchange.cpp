@@ -25,8 +25,7 @@ std::span<std::byte> memory(TensorView rows) {
 
 void check_rows(const ExchangePlan& plan, int round, ConstTensorView received, ConstTensorView sorted) {
   SWITCHYARD_CHECK(round >= 0 && round < plan.rounds(), "round {} of {}", round, plan.rounds());
-  SWITCHYARD_CHECK(plan.ranks() == 1 || (received.device() == Device::cpu && sorted.device() == Device::cpu),
-                   "rows that travel must be in host memory");
+  SWITCHYARD_CHECK(received.device() == sorted.device(), "rows on both sides in one kind of memory");
   SWITCHYARD_CHECK(sorted.dim(0) == plan.own_rows() && received.dim(0) == plan.rows(round),
                    "sorted rows ({}, C) and received rows ({}, C); got {} and {}", plan.own_rows(),
                    plan.rows(round), sorted.shape().text(), received.shape().text());
@@ -101,7 +100,8 @@ std::unique_ptr<Pending> RowExchange::start_dispatch(const ExchangePlan& plan, i
   const RoundBytes bytes(plan, round, row_bytes(sorted));
   return group_.start_all_to_all_v(
       memory(sorted), memory(received),
-      {bytes.sorted_bytes, bytes.sorted_offsets, bytes.received_bytes, bytes.received_offsets});
+      {bytes.sorted_bytes, bytes.sorted_offsets, bytes.received_bytes, bytes.received_offsets},
+      sorted.device());
 }
 
 std::unique_ptr<Pending> RowExchange::start_combine(const ExchangePlan& plan, int round, TensorView sorted,
@@ -112,7 +112,8 @@ std::unique_ptr<Pending> RowExchange::start_combine(const ExchangePlan& plan, in
   const RoundBytes bytes(plan, round, row_bytes(sorted));
   return group_.start_all_to_all_v(
       memory(received), memory(sorted),
-      {bytes.received_bytes, bytes.received_offsets, bytes.sorted_bytes, bytes.sorted_offsets});
+      {bytes.received_bytes, bytes.received_offsets, bytes.sorted_bytes, bytes.sorted_offsets},
+      sorted.device());
 }
 
 void RowExchange::dispatch(const ExchangePlan& plan, int round, TensorView received, ConstTensorView sorted) {

@@ -17,8 +17,9 @@
 
 namespace switchyard::parallel {
 
-/// Rows are of any dtype and width C, contiguous, in host memory where they travel. With one rank on the axis
-/// nothing is copied: the rows of a round are a range of the sorted rows themselves.
+/// Rows are of any dtype and width C, contiguous, in host memory or, where the group reaches it, in device
+/// memory. With one rank on the axis nothing is copied: the rows of a round are a range of the sorted rows
+/// themselves.
 class RowExchange {
  public:
   /// `group` is the expert axis (rank = expert coordinate) and must outlive this. max_rows bounds the rows

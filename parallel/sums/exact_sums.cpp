@@ -20,14 +20,12 @@ ExactSums::ExactSums(Communicator& group, std::span<const ShardTensor> tensors, 
       layout_(tensors, group.size()),
       device_(device_of(device) == Device::cpu ? nullptr : device),
       sums_(DType::i64, {layout_.flat_size()}, device_of(device)),
-      host_(DType::i64, {device_ != nullptr && group.size() > 1 ? layout_.flat_size() : 0}),
       overflow_(DType::i64, {1}, device_of(device)),
       limit_(kernels::gradient_limit(additions)),
       started_(tensors.size(), false) {}
 
-std::span<std::int64_t> ExactSums::exchanged() const {
-  const TensorView& memory = device_ == nullptr ? sums_.view() : host_.view();
-  return {memory.data<std::int64_t>(), static_cast<std::size_t>(memory.elements())};
+std::span<std::int64_t> ExactSums::memory() const {
+  return {flat().data<std::int64_t>(), static_cast<std::size_t>(layout_.flat_size())};
 }
 
 std::int64_t ExactSums::overflow() const {
@@ -67,13 +65,12 @@ void ExactSums::start(std::int64_t first, std::int64_t last) {
   const std::vector<std::int64_t> counts = layout_.counts(first, last);
   const std::int64_t begin = layout_.flat_begin(first);
   const std::int64_t count = layout_.flat_begin(last) - begin;
-  if (device_ != nullptr) kernels::copy(*device_, host_.view().rows(begin, count), flat().rows(begin, count));
-  const auto in = exchanged().subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count));
+  const auto in = memory().subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count));
   std::int64_t own_begin = 0;
   for (int rank = 0; rank < group_.rank(); ++rank) own_begin += counts[static_cast<std::size_t>(rank)];
   const auto own = in.subspan(static_cast<std::size_t>(own_begin),
                               static_cast<std::size_t>(counts[static_cast<std::size_t>(group_.rank())]));
-  pending_.push_back(group_.start_reduce_scatter(in, own, counts));
+  pending_.push_back(group_.start_reduce_scatter(in, own, counts, flat().device()));
 }
 
 void ExactSums::poll() {
@@ -90,15 +87,12 @@ void ExactSums::finish() {
   }
   for (const auto& pending : pending_) pending->wait();
   pending_.clear();
-  if (device_ == nullptr || group_.size() == 1) return;
-  const std::int64_t begin = layout_.shard_begin(group_.rank()), count = layout_.shard_size(group_.rank());
-  kernels::copy(*device_, flat().rows(begin, count), host_.view().rows(begin, count));
 }
 
 std::span<const std::int64_t> ExactSums::own() const {
   SWITCHYARD_CHECK(device_ == nullptr, "sums of {} elements on a device have no span", layout_.flat_size());
-  return exchanged().subspan(static_cast<std::size_t>(layout_.shard_begin(group_.rank())),
-                             static_cast<std::size_t>(layout_.shard_size(group_.rank())));
+  return memory().subspan(static_cast<std::size_t>(layout_.shard_begin(group_.rank())),
+                          static_cast<std::size_t>(layout_.shard_size(group_.rank())));
 }
 
 ConstTensorView ExactSums::own(const ShardPiece& piece) const {

@@ -13,10 +13,10 @@
 namespace switchyard::parallel {
 
 /// Owns the int64 sums of all parameters of a group in one flat space, on the CPU or on a device, padded as
-/// its ShardLayout says. A device's sums cross the ranks through host memory. A step is: zero, let the
-/// backward passes add, start the tensors' exchange (whole or piece by piece), finish, read the own shard.
-/// The communicator is the data axis for parameters that all ranks share, the replicas of the expert
-/// coordinate for experts; it must outlive this.
+/// its ShardLayout says. A step is: zero, let the backward passes add, start the tensors' exchange (whole or
+/// piece by piece), finish, read the own shard. The communicator is the data axis for parameters that all
+/// ranks share, the replicas of the expert coordinate for experts; it must outlive this, and reach device
+/// memory where the sums lie on a device and there are several ranks.
 class ExactSums {
  public:
   /// `additions`: the most blocks of rows that all ranks together add to one element in a step; sets the
@@ -54,14 +54,12 @@ class ExactSums {
 
  private:
   TensorView flat() const { return sums_.view(); }
-  // Where the communicator reads and writes: the sums themselves, or their copy on the host.
-  std::span<std::int64_t> exchanged() const;
+  std::span<std::int64_t> memory() const;  // flat(), which may be a device's
 
   Communicator& group_;
   ShardLayout layout_;
   kernels::Context* device_;
   kernels::Tensor sums_;  // (flat size)
-  kernels::Tensor host_;  // a copy, where a device's sums have to travel
   kernels::Tensor overflow_;
   std::int64_t limit_;
   std::vector<bool> started_;

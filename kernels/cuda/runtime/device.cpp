@@ -3,8 +3,12 @@
 
 #include <fmt/format.h>
 
+#include <array>
+
 #include "kernels/cuda/runtime/errors.h"
+#include "kernels/runtime/device_address.h"
 #include "kernels/runtime/error.h"
+#include "kernels/runtime/out_of_memory.h"
 
 namespace switchyard::kernels {
 
@@ -59,6 +63,28 @@ void use_device(int index) {
   cuda::check(cudaSetDevice(index), "choosing a device");
 }
 
+std::string current_device_address() {
+  int device = 0;
+  cuda::check(cudaGetDevice(&device), "asking for the current device");
+  std::array<char, 32> address{};
+  cuda::check(cudaDeviceGetPCIBusId(address.data(), static_cast<int>(address.size()), device),
+              "asking for a device's address");
+  return address.data();
+}
+
+int device_peers(int index) {
+  int count = 0;
+  cuda::check(cudaGetDeviceCount(&count), "counting devices");
+  int peers = 0;
+  for (int other = 0; other < count; ++other) {
+    if (other == index) continue;
+    int reaches = 0;
+    cuda::check(cudaDeviceCanAccessPeer(&reaches, index, other), "asking for access to another device");
+    peers += reaches;
+  }
+  return peers;
+}
+
 void* allocate_device_memory(std::size_t bytes) {
   void* memory = nullptr;
   const cudaError_t status = cudaMalloc(&memory, bytes);
@@ -67,7 +93,8 @@ void* allocate_device_memory(std::size_t bytes) {
     std::size_t free_bytes = 0;
     std::size_t total = 0;
     cuda::check(cudaMemGetInfo(&free_bytes, &total), "asking for free memory");
-    throw DeviceError(
+    throw OutOfMemory(
+        bytes, free_bytes, total,
         fmt::format("cuda: out of memory: {} bytes were asked for, {} of the device's {} are free; lower "
                     "train.micro_batch or data.sequence_length, or spread the experts over more ranks "
                     "(parallel.expert)",

@@ -1,88 +1,24 @@
-// The whole model and its optimizer on the device: the CPU's numbers within tolerance, the same bits however
-// the device orders its work, and no memory taken once a step has been made.
+// The whole model and its optimizer on the device: the CPU's numbers within tolerance, and the same bits
+// whatever the number of ranks that share it.
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <cstring>
+#include <utility>
 
-#include "kernels/runtime/host_values.h"
-#include "moe/model/step_totals.h"
-#include "moe/optim/optimizer.h"
-#include "parallel/communicators/local.h"
-#include "tests/moe/support/tiny_model.h"
-#include "tests/support/cuda_on_host/control.h"
+#include "tests/moe/device/device_training.h"
 
 namespace switchyard::test {
 namespace {
 
-constexpr std::int64_t kUnits = 2, kSequences = 2, kTokens = 5;
-
-struct Trained {
-  std::vector<double> losses, norms;
-  std::vector<std::byte> state;
-  cuda_on_host::Counters after_first, after_all;
-};
-
-std::vector<std::byte> bytes_of(moe::Model& model, moe::Optimizer& optimizer) {
-  std::vector<std::byte> bytes;
-  for (const moe::StateSlice& slice : optimizer.owned_state()) {
-    const kernels::HostValues values(model.context(), slice.values());
-    const auto* begin = static_cast<const std::byte*>(values.view().raw());
-    bytes.insert(bytes.end(), begin, begin + values.view().bytes());
-  }
-  return bytes;
-}
-
-Trained train(const moe::ModelConfig& config, Device device, std::int64_t steps, moe::Recompute recompute) {
-  kernels::Context context(1, kernels::Isa::generic, device);
-  const auto world = parallel::single_rank();
-  parallel::Mesh mesh(*world, 1, config.moe.experts);
-  moe::Model model(context, config, mesh, tiny_limits(kSequences, kTokens, kUnits), 3);
-  moe::OptimizerConfig optimizer_config;
-  optimizer_config.clip_norm = 0.5;
-  moe::Optimizer optimizer(model, mesh, optimizer_config, kUnits);
-  Trained trained;
-  for (std::int64_t step = 0; step < steps; ++step) {
-    model.clear_gradients();
-    moe::StepTotals totals(model.moe_layers(), config.moe.experts);
-    for (std::int64_t unit = 0; unit < kUnits; ++unit) {
-      const UnitTensors input(random_unit(config, kSequences, kTokens, static_cast<std::uint64_t>(unit + 1)));
-      const moe::UnitResult result = model.train_unit(context, input.input(), recompute, unit + 1 == kUnits);
-      trained.losses.push_back(result.loss);
-      totals.add(result);
-    }
-    const moe::StepSummary summary = totals.reduce(*world);
-    trained.norms.push_back(optimizer.step(context, 0.02, summary.finite).gradient_norm);
-    if (config.moe.bias_balancing) {
-      std::vector<std::vector<std::int64_t>> loads;
-      for (const moe::LayerSummary& layer : summary.layers) loads.push_back(layer.load);
-      optimizer.balance(loads);
-    }
-    if (step == 0) trained.after_first = cuda_on_host::counters();
-  }
-  trained.after_all = cuda_on_host::counters();
-  trained.state = bytes_of(model, optimizer);
-  return trained;
-}
-
-void expect_near(const std::vector<double>& actual, const std::vector<double>& expected, double tolerance) {
-  ASSERT_EQ(actual.size(), expected.size());
-  for (std::size_t i = 0; i < actual.size(); ++i)
-    EXPECT_NEAR(actual[i], expected[i], tolerance * std::abs(expected[i])) << i;
-}
-
-moe::ModelConfig balanced_config() {
-  moe::ModelConfig config = moe_config();
-  config.moe.aux_loss = 0.01;
-  config.moe.z_loss = 0.001;
-  config.moe.bias_balancing = true;
-  return config;
+DeviceTraining on_cpu(DeviceTraining training) {
+  training.device = Device::cpu;
+  return training;
 }
 
 TEST(DeviceModel, TrainsToTheNumbersOfTheCpu) {
   for (const moe::ModelConfig& config : {dense_config(), balanced_config()}) {
-    const Trained cpu = train(config, Device::cpu, 3, moe::Recompute::none);
-    const Trained device = train(config, Device::cuda, 3, moe::Recompute::none);
+    const DeviceTraining training{.config = config};
+    const DeviceOutcome cpu = train_on_device(on_cpu(training));
+    const DeviceOutcome device = train_on_device(training);
     expect_near(device.losses, cpu.losses, 1e-5);
     expect_near(device.norms, cpu.norms, 1e-4);
     EXPECT_LT(device.losses[4], device.losses[0]) << "it learns";
@@ -90,32 +26,43 @@ TEST(DeviceModel, TrainsToTheNumbersOfTheCpu) {
 }
 
 TEST(DeviceModel, TrainsToTheNumbersOfTheCpuInBf16) {
-  moe::ModelConfig config = balanced_config();
-  config.activation = DType::bf16;
-  const Trained cpu = train(config, Device::cpu, 3, moe::Recompute::none);
-  const Trained device = train(config, Device::cuda, 3, moe::Recompute::none);
+  DeviceTraining training{.config = balanced_config()};
+  training.config.activation = DType::bf16;
+  const DeviceOutcome cpu = train_on_device(on_cpu(training));
+  const DeviceOutcome device = train_on_device(training);
   expect_near(device.losses, cpu.losses, 2e-2);
 }
 
-TEST(DeviceModel, GivesTheSameBitsHoweverTheDeviceOrdersItsWork) {
-  const moe::ModelConfig config = balanced_config();
-  const Trained first = train(config, Device::cuda, 2, moe::Recompute::none);
-  for (const std::uint64_t seed : {1, 2}) {
-    cuda_on_host::set_schedule(cuda_on_host::Order::others_first, seed);
-    const Trained again =
-        train(config, Device::cuda, 2, seed == 1 ? moe::Recompute::none : moe::Recompute::block);
-    EXPECT_EQ(again.losses, first.losses);
-    EXPECT_EQ(again.norms, first.norms);
-    EXPECT_TRUE(again.state == first.state);
+TEST(DeviceModel, RanksThatShareADeviceGiveTheBitsOfOne) {
+  DeviceTraining training{.config = balanced_config(), .units = 3, .steps = 2};
+  const DeviceOutcome expected = train_on_device(training);
+  for (const auto& [ranks, axis] : {std::pair{2, 2}, {4, 2}}) {  // one of the four has no unit
+    training.ranks = ranks;
+    training.axis = axis;
+    const DeviceOutcome outcome = train_on_device(training);
+    EXPECT_EQ(outcome.route, parallel::DeviceRoute::host_memory);
+    expect_same_bits(outcome, expected);
   }
-  cuda_on_host::set_schedule(cuda_on_host::Order::awaited_only, 0);
 }
 
-TEST(DeviceModel, TakesNoMemoryAndNeverWaitsForTheWholeDeviceAfterTheFirstStep) {
-  const Trained trained = train(balanced_config(), Device::cuda, 3, moe::Recompute::none);
-  EXPECT_EQ(trained.after_all.device_allocations, trained.after_first.device_allocations);
-  EXPECT_EQ(trained.after_all.pinned_allocations, trained.after_first.pinned_allocations);
-  EXPECT_EQ(trained.after_all.device_waits, 0);
+TEST(DeviceModel, AlsoInBf16WithRecomputation) {
+  DeviceTraining training{.config = balanced_config(), .units = 3, .steps = 2};
+  training.config.activation = DType::bf16;
+  const DeviceOutcome expected = train_on_device(training);
+  training.recompute = moe::Recompute::block;
+  training.ranks = training.axis = 3;
+  expect_same_bits(train_on_device(training), expected);
+}
+
+// Every token to the first two experts, which one rank holds.
+TEST(DeviceModel, AnOverloadIsWorkedOffInRounds) {
+  DeviceTraining training{.config = balanced_config(), .B = 1, .T = 140, .units = 2, .steps = 1};
+  training.config.max_sequence_length = 140;
+  training.biases = {100, 100, 0, 0, 0, 0};
+  const DeviceOutcome expected = train_on_device(training);
+  training.ranks = training.axis = 2;
+  training.exchange_rows = 256;
+  expect_same_bits(train_on_device(training), expected);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "parallel/communicators/device/nccl_communicator.h"
+#include "parallel/communicators/device/nccl/nccl_communicator.h"
 
 #include <gmock/gmock.h>
 
@@ -14,12 +14,8 @@ namespace {
 using parallel::Communicator;
 using testing::ElementsAre;
 
-// One array stands for device memory; everything else is the host's.
+// One array stands for device memory.
 alignas(64) std::byte device_memory[4096];
-bool is_device(const void* memory) {
-  const auto* at = static_cast<const std::byte*>(memory);
-  return at >= device_memory && at < device_memory + sizeof device_memory;
-}
 
 struct Rig {
   std::vector<std::shared_ptr<Script>> scripts = std::vector<std::shared_ptr<Script>>(3);
@@ -30,7 +26,7 @@ struct Rig {
       auto& script = scripts[static_cast<std::size_t>(world.rank())];
       const auto communicator = parallel::make_nccl_communicator(
           world.split(0, world.rank(), "experts"),
-          {[&script] { return std::make_unique<ScriptedCalls>(script); }, is_device, {}, {}});
+          {[&script] { return std::make_unique<ScriptedCalls>(script); }, [] {}, {}, {}});
       script->log.clear();
       body(*communicator, *script);
     });
@@ -57,7 +53,7 @@ TEST(NcclCommunicator, ExchangesPiecesWithEveryPeerBeginningWithTheNextRank) {
       receive_at.push_back(100 * p + 50);
     }
     communicator.all_to_all_v(device_bytes(0, 400), device_bytes(1000, 400),
-                              {send, send_at, receive, receive_at});
+                              {send, send_at, receive, receive_at}, Device::cuda);
   });
   EXPECT_THAT(rig.scripts[1]->log,
               ElementsAre("follow", "begin", "send 22 at 200 peer 2", "receive 31 at 1250 peer 2",
@@ -74,7 +70,7 @@ TEST(NcclCommunicator, ReducesUnevenPiecesToTheirOwners) {
   rig.run([](Communicator& communicator, Script&) {
     const std::vector<std::int64_t> counts = {4, 0, 6};
     const auto own = static_cast<std::size_t>(counts[static_cast<std::size_t>(communicator.rank())]);
-    communicator.reduce_scatter(device_words(0, 10), device_words(100, own), counts);
+    communicator.reduce_scatter(device_words(0, 10), device_words(100, own), counts, Device::cuda);
   });
   EXPECT_THAT(rig.scripts[0]->log, ElementsAre("follow", "begin", "reduce 4 at 0 peer 0 to 800",
                                                "reduce 6 at 32 peer 2", "end", "mark", "finish", "release"));
@@ -89,7 +85,7 @@ TEST(NcclCommunicator, GathersPiecesInPlaceOrNot) {
     const std::vector<std::int64_t> sizes = {8, 0, 16};
     const auto own = static_cast<std::size_t>(sizes[static_cast<std::size_t>(communicator.rank())]);
     const std::size_t begin = communicator.rank() == 0 ? 2000 : 8;  // rank 2: its place in the result
-    communicator.all_gather_v(device_bytes(begin, own), device_bytes(0, 24), sizes);
+    communicator.all_gather_v(device_bytes(begin, own), device_bytes(0, 24), sizes, Device::cuda);
   });
   EXPECT_THAT(rig.scripts[0]->log,
               ElementsAre("follow", "begin", "broadcast 8 at 2000 peer 0 to 0", "broadcast 16 at 8 peer 2",
@@ -133,26 +129,26 @@ TEST(NcclCommunicator, SplitsMakeGroupsOfTheirOwn) {
 }
 
 TEST(NcclCommunicator, AnIdThatCannotBeMadeFailsOnAllRanks) {
-  EXPECT_THROW(parallel::run_local(
-                   2,
-                   [](Communicator& world) {
-                     auto script = std::make_shared<Script>();
-                     script->answers["make_id"] = {NcclStatus::failed};
-                     EXPECT_THROW(
-                         parallel::make_nccl_communicator(
-                             world.split(0, world.rank(), "group"),
-                             {[&] { return std::make_unique<ScriptedCalls>(script); }, is_device, {}, {}}),
-                         PeerError);
-                     throw PeerError("seen");
-                   }),
-               PeerError);
+  EXPECT_THROW(
+      parallel::run_local(2,
+                          [](Communicator& world) {
+                            auto script = std::make_shared<Script>();
+                            script->answers["make_id"] = {NcclStatus::failed};
+                            EXPECT_THROW(
+                                parallel::make_nccl_communicator(
+                                    world.split(0, world.rank(), "group"),
+                                    {[&] { return std::make_unique<ScriptedCalls>(script); }, [] {}, {}, {}}),
+                                PeerError);
+                            throw PeerError("seen");
+                          }),
+      PeerError);
 }
 
 TEST(NcclCommunicator, AnExchangeThatIsNotWaitedForAborts) {
   Rig rig;
   rig.run([](Communicator& communicator, Script&) {
     const std::vector<std::int64_t> counts = {1, 1, 1};
-    communicator.start_reduce_scatter(device_words(0, 3), device_words(8, 1), counts).reset();
+    communicator.start_reduce_scatter(device_words(0, 3), device_words(8, 1), counts, Device::cuda).reset();
   });
   for (const auto& script : rig.scripts) EXPECT_EQ(script->log.back(), "abort");
 }

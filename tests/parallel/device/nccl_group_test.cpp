@@ -1,4 +1,4 @@
-#include "parallel/communicators/device/nccl_group.h"
+#include "parallel/communicators/device/nccl/nccl_group.h"
 
 #include <gmock/gmock.h>
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "parallel/communicators/device/nccl_calls.h"
+#include "parallel/communicators/device/nccl/nccl_calls.h"
 
 namespace switchyard::test {
 

@@ -30,10 +30,18 @@ std::size_t rounded(std::size_t bytes, std::size_t unit) {
   return (bytes + unit - 1) / unit * unit;
 }
 
+// For programs that run on the stand-in as processes of their own; tests in one process use
+// set_device_memory.
+std::size_t limit_of_environment() {
+  constexpr std::size_t kDefault = std::size_t{8} << 30;
+  const char* bytes = std::getenv("SWITCHYARD_STAND_IN_MEMORY");
+  return bytes != nullptr ? std::strtoull(bytes, nullptr, 10) : kDefault;
+}
+
 struct Memory {
   std::byte* base = nullptr;
   std::size_t reach = 0;  // bytes from base that have ever been used, whole pages
-  std::size_t limit = std::size_t{8} << 30;
+  std::size_t limit = limit_of_environment();
   std::size_t used = 0;
   int on_device = 0;
   std::map<std::byte*, std::size_t> allocations;  // device

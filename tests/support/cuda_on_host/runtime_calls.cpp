@@ -1,5 +1,6 @@
 #include "tests/support/cuda_on_host/runtime_calls.h"
 
+#include <cstdio>
 #include <cstring>
 #include <string>
 
@@ -21,7 +22,8 @@ Counters counters() {
 namespace {
 
 int device_count = 1;
-std::string mistake;  // of the call that answered cudaErrorInvalidValue last
+thread_local int current_device = 0;  // all are the same memory; only their numbers differ
+std::string mistake;                  // of the call that answered cudaErrorInvalidValue last
 
 cudaError_t invalid(const char* what) {
   mistake = what;
@@ -86,10 +88,20 @@ cudaError_t cudaGetDeviceCount(int* count) {
   return device_count > 0 ? cudaSuccess : cudaErrorNoDevice;
 }
 cudaError_t cudaSetDevice(int device) {
-  return device >= 0 && device < device_count ? cudaSuccess : invalid("there is no device of this number");
+  if (device < 0 || device >= device_count) return invalid("there is no device of this number");
+  current_device = device;
+  return cudaSuccess;
 }
 cudaError_t cudaGetDevice(int* device) {
-  *device = 0;
+  *device = current_device;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceGetPCIBusId(char* address, int length, int device) {
+  std::snprintf(address, static_cast<std::size_t>(length), "0000:%02x:00.0", static_cast<unsigned>(device));
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceCanAccessPeer(int* can, int device, int peer) {
+  *can = device != peer ? 1 : 0;
   return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {

@@ -50,7 +50,11 @@ bool blocking() {
 
 void run_first(CUstream_st& stream);
 
+// Device memory is opened once for all that a wait runs: each opening costs a change of its pages'
+// protection.
 void reach(CUevent_st& event, std::uint64_t times) {
+  if (event.reached >= times) return;
+  const OnDevice touching;
   while (event.reached < times && event.stream != nullptr && !event.stream->items.empty())
     run_first(*event.stream);
 }
@@ -61,7 +65,6 @@ void run_first(CUstream_st& stream) {
   if (item.awaited != nullptr) return reach(*item.awaited, item.times);
   if (!device().failure.empty()) return;
   try {
-    const OnDevice touching;
     item.work();
   } catch (const std::exception& error) {
     device().failure = error.what();
@@ -69,6 +72,8 @@ void run_first(CUstream_st& stream) {
 }
 
 void run_all(CUstream_st& stream) {
+  if (stream.items.empty()) return;
+  const OnDevice touching;
   while (!stream.items.empty()) run_first(stream);
 }
 

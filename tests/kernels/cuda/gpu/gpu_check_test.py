@@ -55,6 +55,7 @@ class GpuCheck(unittest.TestCase):
     def make_bundle(self, op_test):
         self.plant(self.folder / "bundle/bin/switchyard", "#!/bin/sh\necho switchyard \"$@\"\n")
         self.plant(self.folder / "bundle/bin/gpu_op_test", op_test)
+        shutil.copy(SCRIPT.parent / "launch", self.folder / "bundle")
         return self.folder / "bundle"
 
     def test_a_bundle_runs_where_the_build_is_gone(self):
@@ -67,7 +68,8 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual(sorted(p.name for p in (moved / "lib").glob("lib*er.so")), ["libinner.so", "libouter.so"])
         self.assertFalse(list((moved / "lib").glob("libc.so*")))
         self.assertEqual(subprocess.run([moved / "bin/switchyard"], check=False).returncode, 0)
-        self.assertTrue((moved / "gpu_check").exists())
+        for script in ("gpu_check", "launch", "configs/tiny.yaml"):
+            self.assertTrue((moved / script).exists(), script)
 
     def test_programs_that_look_elsewhere_are_refused(self):
         done = self.bundle(self.build(rpath="-Wl,-rpath,/nowhere"))
@@ -104,7 +106,7 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout)
         self.assertIn("== ops: passed", report)
         self.assertIn("12 tests", report)
-        self.assertIn("switchyard doctor", report)
+        self.assertIn("switchyard --version", report)
         done = self.run_script("run", "--bundle", bundle, "--report", "r.txt", "--only", "ops", "--only", "peer")
         self.assertEqual(done.returncode, 4)
         self.assertIn("== peer: NOT RUN\nno --peer was named", (self.folder / "r.txt").read_text())
@@ -113,6 +115,24 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("== ops: FAILED with exit code 1", (self.folder / "r.txt").read_text())
         self.assertIn("== model: NOT RUN\nthe bundle has no program", (self.folder / "r.txt").read_text())
+
+    def test_layouts_are_compared_on_the_gpu_by_threads_and_by_processes(self):
+        self.pretend_gpu()
+        self.plant(self.folder / "tools/mpirun", "#!/bin/sh\n[ $1 = --version ] || { echo mpirun \"$@\"; shift 2; exec \"$@\"; }\n")
+        bundle = self.make_bundle("#!/bin/sh\n")
+        done = self.run_script("run", "--bundle", bundle, "--only", "bits", "--only", "ranks")
+        report = (self.folder / "gpu_check.txt").read_text()
+        self.assertEqual(done.returncode, 0, done.stdout)
+        verify = f"verify {bundle}/configs/tiny.yaml --set run.device=cuda"
+        self.assertIn(f"== bits: passed in 0 s\nswitchyard {verify}\n", report)
+        for ranks in (2, 4):
+            self.assertIn(f"mpirun -n {ranks} {bundle}/bin/switchyard {verify}\nswitchyard {verify}\n", report)
+        self.plant(bundle / "bin/switchyard", "#!/bin/sh\nexit 6\n")
+        done = self.run_script("run", "--bundle", bundle, "--only", "bits", "--only", "ranks")
+        report = (self.folder / "gpu_check.txt").read_text()
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("== bits: FAILED with exit code 6", report)
+        self.assertIn("== ranks: FAILED with exit code 1", report)
 
     def test_the_peer_is_told_the_device(self):
         self.pretend_gpu()

@@ -56,4 +56,7 @@ class NcclCalls {
 /// Throws DeviceError where the program was built without NCCL.
 std::unique_ptr<NcclCalls> make_nccl_calls(kernels::DeviceQueue& caller);
 
+/// "2.27.7"; empty where the program was built without NCCL.
+std::string nccl_version();
+
 }  // namespace switchyard::parallel

@@ -1,8 +1,9 @@
-#include "parallel/communicators/device/nccl_communicator.h"
+#include "parallel/communicators/device/nccl/nccl_communicator.h"
 
 #include <algorithm>
 
 #include "kernels/runtime/check.h"
+#include "parallel/communicators/device/over_host.h"
 
 namespace switchyard::parallel {
 
@@ -65,50 +66,33 @@ NcclId agreed_id(Communicator& host, NcclCalls& calls) {
   return id;
 }
 
-class NcclCommunicator final : public Communicator {
+class NcclCommunicator final : public OverHost {
  public:
-  NcclCommunicator(std::unique_ptr<Communicator> host, NcclOptions options)
-      : Communicator(host->rank(), host->size(), host->name()),
-        host_(std::move(host)),
-        options_(std::move(options)) {
+  NcclCommunicator(std::unique_ptr<Communicator> beneath, NcclOptions options)
+      : OverHost(std::move(beneath)), options_(std::move(options)) {
     if (size() == 1) return;
     auto calls = options_.make_calls();
-    const NcclId id = agreed_id(*host_, *calls);
+    const NcclId id = agreed_id(host(), *calls);
     group_ = std::make_shared<NcclGroup>(std::move(calls), id, name(), rank(), size(), options_.limits,
                                          options_.clock);
   }
+  bool reaches_device_memory() const override { return group_ != nullptr; }
 
  protected:
-  void do_barrier(const Call&) override { host_->barrier(); }
-  void do_broadcast(const Call& call, std::span<std::byte> data, int root) override {
-    if (!on_device(data.data())) return host_->broadcast(data, root);
-    run(call,
-        [&](NcclCalls& calls) { return calls.broadcast(data.data(), data.data(), std::ssize(data), root); });
-  }
-  void do_all_gather(const Call& call, std::span<const std::byte> mine, std::span<std::byte> all,
-                     std::span<const std::int64_t> piece_bytes) override {
-    if (!on_device(all.data())) return host_->all_gather_v(mine, all, piece_bytes);
-    run(call, [&](NcclCalls& calls) {
+  void wait_for_own_device() override { options_.wait_for_device(); }
+  void gather_on_device(const Call& call, std::span<const std::byte> mine, std::span<std::byte> all,
+                        std::span<const std::int64_t> piece_bytes) override {
+    const auto issue = [&](NcclCalls& calls) {
       return issue_each(pieces(piece_bytes), [&](const Piece& piece) {
         std::byte* to = all.data() + piece.begin;
-        return calls.broadcast(piece.peer == rank() && !mine.empty() ? mine.data() : to, to, piece.size,
-                               piece.peer);
+        return calls.broadcast(piece.peer == rank() ? mine.data() : to, to, piece.size, piece.peer);
       });
-    });
+    };
+    start(call, issue)->wait();
   }
-  void do_all_reduce(const Call&, std::span<std::int64_t> values, Reduction reduction) override {
-    // Few values: control, which lies on the host. The base class has split sums so that they cannot
-    // overflow.
-    SWITCHYARD_CHECK(!on_device(values.data()), "all_reduce: {} values must lie in host memory",
-                     values.size());
-    if (reduction == Reduction::max) return host_->all_reduce_max(values);
-    if (reduction == Reduction::min) return host_->all_reduce_min(values);
-    host_->all_reduce_sum(values);
-  }
-  std::unique_ptr<Pending> do_reduce_scatter(const Call& call, std::span<const std::int64_t> in,
-                                             std::span<std::int64_t> out,
-                                             std::span<const std::int64_t> counts) override {
-    if (!on_device(in.data())) return host_->start_reduce_scatter(in, out, counts);
+  std::unique_ptr<Pending> reduce_scatter_on_device(const Call& call, std::span<const std::int64_t> in,
+                                                    std::span<std::int64_t> out,
+                                                    std::span<const std::int64_t> counts) override {
     return start(call, [&](NcclCalls& calls) {
       return issue_each(pieces(counts), [&](const Piece& piece) {
         return calls.reduce(in.data() + piece.begin, piece.peer == rank() ? out.data() : nullptr, piece.size,
@@ -116,11 +100,9 @@ class NcclCommunicator final : public Communicator {
       });
     });
   }
-  std::unique_ptr<Pending> do_all_to_all_v(const Call& call, std::span<const std::byte> send,
-                                           std::span<std::byte> receive,
-                                           const ExchangeSizes& sizes) override {
-    if (!on_device(send.data()) && !on_device(receive.data()))
-      return host_->start_all_to_all_v(send, receive, sizes);
+  std::unique_ptr<Pending> exchange_on_device(const Call& call, std::span<const std::byte> send,
+                                              std::span<std::byte> receive,
+                                              const ExchangeSizes& sizes) override {
     return start(call, [&](NcclCalls& calls) {
       std::vector<std::size_t> peers(static_cast<std::size_t>(size()));
       for (std::size_t p = 0; p < peers.size(); ++p)  // each rank begins with its next neighbour
@@ -137,22 +119,15 @@ class NcclCommunicator final : public Communicator {
       });
     });
   }
-  std::unique_ptr<Communicator> do_split(const Call&, int color, int key, std::string name) override {
-    return make_nccl_communicator(host_->split(color, key, std::move(name)), options_);
+  std::unique_ptr<Communicator> alike(std::unique_ptr<Communicator> beneath) override {
+    return make_nccl_communicator(std::move(beneath), options_);
   }
 
  private:
-  bool on_device(const void* memory) const {
-    return group_ != nullptr && memory != nullptr && options_.is_device(memory);
-  }
   std::unique_ptr<Pending> start(const Call& call, const std::function<NcclStatus(NcclCalls&)>& issue) {
     return std::make_unique<NcclPending>(group_, group_->start(call, issue));
   }
-  void run(const Call& call, const std::function<NcclStatus(NcclCalls&)>& issue) {
-    start(call, issue)->wait();
-  }
 
-  std::unique_ptr<Communicator> host_;
   NcclOptions options_;
   std::shared_ptr<NcclGroup> group_;  // none for a single rank
 };

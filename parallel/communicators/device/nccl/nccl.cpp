@@ -1,11 +1,12 @@
 // NcclCalls over the library.
+#include <fmt/format.h>
 #include <nccl.h>
 
 #include <cstring>
 #include <vector>
 
 #include "kernels/runtime/error.h"
-#include "parallel/communicators/device/nccl_calls.h"
+#include "parallel/communicators/device/nccl/nccl_calls.h"
 
 namespace switchyard::parallel {
 
@@ -104,6 +105,12 @@ class LibraryCalls final : public NcclCalls {
 
 std::unique_ptr<NcclCalls> make_nccl_calls(kernels::DeviceQueue& caller) {
   return std::make_unique<LibraryCalls>(caller);
+}
+
+std::string nccl_version() {
+  int version = 0;
+  if (ncclGetVersion(&version) != ncclSuccess) return {};
+  return fmt::format("{}.{}.{}", version / 10000, version % 10000 / 100, version % 100);
 }
 
 }  // namespace switchyard::parallel
