@@ -30,7 +30,7 @@ class DeviceProgram : public testing::Test {
   static std::vector<std::string> train(const std::string& name, int steps,
                                         std::vector<std::string> settings = {}) {
     for (const char* setting : {"train.global_batch=2", "train.micro_batch=1", "train.evaluate_every=0",
-                                "model.layers=1", "model.width=16"})
+                                "model.layers=1", "model.width=16", "optimizer.schedule.warmup_steps=0"})
       settings.insert(settings.begin(), setting);
     settings.push_back("train.steps=" + std::to_string(steps));
     return Workshop::train(name, settings);
