@@ -23,7 +23,8 @@ struct StoredModel {
   RunState state;
   Config config;
   std::unique_ptr<data::Tokenizer> tokenizer;
-  bool is_imported = false;  ///< its weights, or those it started from, came from another program or run
+  bool has_tokenizer = true;  ///< false: imported without one, and `tokenizer` is that of bytes
+  bool is_imported = false;   ///< its weights, or those it started from, came from another program or run
 };
 /// `path` as resolve_checkpoint takes it. Throws what that throws, and CheckpointError or DataError where the
 /// state cannot be read.

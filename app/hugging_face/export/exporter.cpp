@@ -83,6 +83,9 @@ std::int64_t rows_of(const ExportOptions& options, const StoredModel& stored) {
   if (options.vocabulary > all)
     throw UserError(
         fmt::format("--vocab-size must be at most the model's {}; got {}", all, options.vocabulary));
+  if (options.vocabulary > 0 && stored.has_tokenizer && options.vocabulary < stored.tokenizer->vocab_size())
+    throw UserError(fmt::format("--vocab-size must leave a row for each of the tokenizer's {} ids; got {}",
+                                stored.tokenizer->vocab_size(), options.vocabulary));
   if (options.vocabulary > 0) return options.vocabulary;
   return stored.is_imported ? all : std::min(all, stored.tokenizer->vocab_size());
 }
@@ -109,8 +112,12 @@ ExportReport export_model(data::Io& io, const ExportOptions& options) {
   report.tensors = static_cast<std::int64_t>(pieces.size());
 
   const std::string_view dtype = options.format == ElementFormat::f32 ? "float32" : "bfloat16";
-  const ConfigFacts facts{report.vocabulary, stored.tokenizer->end_of_document(), dtype};
-  std::map<std::string, std::string> texts = tokenizer_files(*stored.tokenizer, model.max_sequence_length);
+  ConfigFacts facts{report.vocabulary, {}, dtype};
+  std::map<std::string, std::string> texts;
+  if (stored.has_tokenizer) {  // a folder that came without one goes out without one
+    facts.end_of_document = stored.tokenizer->end_of_document();
+    texts = tokenizer_files(*stored.tokenizer, model.max_sequence_length);
+  }
   texts["config.json"] = model_description(family, model, facts).dump(2) + "\n";
   texts["generation_config.json"] = generation_description(facts).dump(2) + "\n";
   const auto parts = plan_parts(pieces, bytes_each, options.part_bytes);

@@ -130,7 +130,9 @@ class Reader {
     if (model_.heads % model_.kv_heads != 0)
       keys_.refuse("num_key_value_heads", fmt::format("must divide num_attention_heads ({})", model_.heads));
     if (model_.head_width % 2 != 0) keys_.refuse("head_dim", "must be even (width / heads where absent)");
-    if (head_dim == 0 && model_.width % model_.heads != 0)
+    if (traits_.family == Family::llama && model_.width % model_.heads != 0)
+      keys_.refuse("num_attention_heads", "must divide hidden_size in this family");
+    else if (head_dim == 0 && model_.width % model_.heads != 0)
       keys_.refuse("num_attention_heads", "must divide hidden_size where head_dim is absent");
   }
 

@@ -52,6 +52,10 @@ void write_experts(ordered_json& config, const FamilyTraits& family, const moe::
   if (family.family == Family::mixtral) config["router_jitter_noise"] = 0.0;
 }
 
+ordered_json end_of_document(const ConfigFacts& facts) {
+  return facts.end_of_document ? ordered_json(*facts.end_of_document) : ordered_json(nullptr);
+}
+
 }  // namespace
 
 ordered_json model_description(const FamilyTraits& family, const moe::ModelConfig& model,
@@ -71,16 +75,15 @@ ordered_json model_description(const FamilyTraits& family, const moe::ModelConfi
   if (family.has_experts()) write_experts(config, family, model);
   config["initializer_range"] = model.init_std;
   config["use_cache"] = true;
-  config["bos_token_id"] = facts.end_of_document;
-  config["eos_token_id"] = facts.end_of_document;
+  config["bos_token_id"] = end_of_document(facts);
+  config["eos_token_id"] = end_of_document(facts);
   config["pad_token_id"] = nullptr;  // a class default would mark a row of the embedding as padding
   return config;
 }
 
 ordered_json generation_description(const ConfigFacts& facts) {
-  return {{"bos_token_id", facts.end_of_document},
-          {"eos_token_id", facts.end_of_document},
-          {"pad_token_id", facts.end_of_document}};
+  const ordered_json id = end_of_document(facts);
+  return {{"bos_token_id", id}, {"eos_token_id", id}, {"pad_token_id", id}};
 }
 
 }  // namespace switchyard::app

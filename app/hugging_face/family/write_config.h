@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string_view>
 
 #include "app/hugging_face/family/family.h"
@@ -11,9 +12,10 @@
 namespace switchyard::app {
 
 struct ConfigFacts {
-  std::int64_t vocabulary = 0;       ///< rows of embedding and head in the folder
-  std::int64_t end_of_document = 0;  ///< token that begins and ends documents
-  std::string_view dtype;            ///< "float32" or "bfloat16"
+  std::int64_t vocabulary = 0;  ///< rows of embedding and head in the folder
+  /// Token that begins and ends documents; empty where no tokenizer is known.
+  std::optional<std::int64_t> end_of_document;
+  std::string_view dtype;  ///< "float32" or "bfloat16"
 };
 
 /// config.json: every key of the family's configuration class that bears on numbers, whatever its default, in

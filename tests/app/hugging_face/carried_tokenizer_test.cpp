@@ -73,6 +73,21 @@ TEST_P(CarriedTokenizer, KeepsItsIdsAndItsFile) {
         << name;
 }
 
+TEST_P(CarriedTokenizer, KeepsARowForEachOfItsIds) {
+  write_folder(96);
+  const std::int64_t ids = tokenizer("in")->vocab_size();
+  write_folder(ids + 8);
+  pass("in", "out");
+  ExportOptions options;
+  options.path = folder_ / "run-out";
+  options.output = folder_ / "fewer";
+  options.vocabulary = ids - 1;
+  EXPECT_THROW(export_model(io_, options), UserError);
+  EXPECT_FALSE(std::filesystem::exists(options.output));
+  options.vocabulary = ids;
+  EXPECT_EQ(export_model(io_, options).padding, 8);
+}
+
 TEST_P(CarriedTokenizer, IsRefusedWhereTheEmbeddingHasNoRowForAnId) {
   write_folder(96);
   const std::int64_t ids = tokenizer("in")->vocab_size();

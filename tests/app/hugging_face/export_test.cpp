@@ -123,6 +123,14 @@ TEST_F(Export, ATensorLargerThanAPartHasAFileOfItsOwn) {
   EXPECT_EQ(plan_parts(pieces, 4, 1000).front().file, "model.safetensors");
 }
 
+TEST_F(Export, AFolderThatCameWithoutATokenizerGoesOutWithoutOne) {
+  through(ModelWriter(Family::llama), {});
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
+    EXPECT_FALSE(std::filesystem::exists(folder_ / "out" / name)) << name;
+  EXPECT_TRUE(json_of("config.json").at("eos_token_id").is_null());
+  EXPECT_TRUE(json_of("generation_config.json").at("eos_token_id").is_null());
+}
+
 TEST_F(Export, RowsOfTheVocabularyAreWhatTheUserSays) {
   ExportOptions options;
   const ExportReport whole = through(ModelWriter(Family::llama), options);

@@ -198,6 +198,8 @@ TEST(ReadConfig, WhatChangesNumbersAndIsNotSupportedIsRefusedByItsPath) {
        {{"rope_type", "default"}, {"odd", 1}},
        "rope_parameters.odd: is not"},
       {Family::mixtral, "partial_rotary_factor", 0.5, "partial_rotary_factor: must be 1"},
+      {Family::llama, "hidden_size", 33,
+       "num_attention_heads: must divide hidden_size in this family; got 4"},
       {Family::olmoe, "head_dim", 16, "head_dim: must be hidden_size / num_attention_heads"},
       {Family::qwen2_moe, "mlp_only_layers", {"a"}, "mlp_only_layers: must be a list of integers"},
       {Family::llama,
