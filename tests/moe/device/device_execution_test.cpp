@@ -54,8 +54,8 @@ TEST(DeviceExecution, TheStateTakesTheMemoryOfTheFormula) {
   for (const DType activation : {DType::f32, DType::bf16}) {
     moe::ModelConfig config = balanced_config();
     config.activation = activation;
-    config.vocab_size = 4000;  // so that padding and tables are small beside it
-    config.width = 64;
+    config.width = 64;  // so that padding and tables are small beside it
+    config.moe.expert_width = {256};
     const auto free_bytes = [] { return kernels::found_devices().devices.at(0).free_bytes; };
     for (const int ranks : {1, 2}) {
       parallel::run_local(ranks, [&](parallel::Communicator& world) {
