@@ -8,7 +8,9 @@
 #include "kernels/cuda/device/launch.h"
 #include "kernels/cuda/device/reduce.h"
 #include "kernels/cuda/device/shared_memory.h"
+#include "kernels/runtime/context.h"
 #include "kernels/runtime/error.h"
+#include "kernels/runtime/peak.h"
 #include "tests/support/cuda_on_host/control.h"
 
 namespace switchyard::test {
@@ -110,6 +112,14 @@ TEST(CudaOnHost, RefusesShapesThatNoDeviceLaunches) {
   EXPECT_NE(failure_of({1, 1, 228 * 1024}, reversed, out.data(), 1).find("bytes of shared memory"),
             std::string::npos);
   EXPECT_EQ(failure_of({0, 1}, reversed, out.data(), 1), "");  // no blocks: no launch
+}
+
+TEST(CudaPeak, APieceIsABlockForEveryMultiprocessor) {
+  kernels::Context context(1, kernels::Isa::generic, Device::cuda);
+  constexpr double kBlock = 256.0 * 8 * 16 * 2;  // threads, chains, repeats, operations
+  const int processors = kernels::found_devices().devices.at(0).multiprocessors;
+  EXPECT_GT(processors, 1);
+  EXPECT_EQ(kernels::Peak<kernels::Backend::cuda>::run(context, 1, 1), kBlock * processors);
 }
 
 }  // namespace

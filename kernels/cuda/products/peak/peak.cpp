@@ -1,5 +1,6 @@
 #include "kernels/runtime/peak.h"
 
+#include "kernels/cuda/products/chip.h"
 #include "kernels/cuda/products/peak/multiply_adds.h"
 #include "kernels/cuda/runtime/stream.h"
 
@@ -9,9 +10,11 @@ template <>
 double Peak<Backend::cuda>::run(Context& context, std::int64_t pieces, std::int64_t rounds) {
   ArenaScope scope(context.scratch());
   auto* sink = scope.tensor(DType::f32, {1}).data<float>();
-  cuda::multiply_adds(cuda::stream_of(context), pieces, rounds, sink);
+  // The pieces are made for a few threads of a host: here each is a block for every multiprocessor.
+  const int processors = cuda::current_chip().processors;
+  cuda::multiply_adds(cuda::stream_of(context), pieces * processors, rounds, sink);
   context.queue()->wait();
-  return cuda::kOperationsOfRound;
+  return cuda::kOperationsOfRound * processors;
 }
 
 }  // namespace switchyard::kernels
