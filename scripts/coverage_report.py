@@ -4,7 +4,7 @@
 
 tests/coverage_exceptions.txt: "= REASON" and under it "FILE: TEXT" for each place that it holds for: the lines of FILE
 that contain TEXT, of every file where FILE is *; "TEXT ..." also for what follows, to the end of that function. An
-entry that matches nothing untested is stale.
+entry that matches nothing untested is stale, unless its REASON begins with "sometimes: ".
 """
 import pathlib
 import sys
@@ -12,6 +12,10 @@ import sys
 from coverage_counts import count_all
 
 EXCEPTIONS = pathlib.Path("tests/coverage_exceptions.txt")
+
+
+# Of what the order of events decides: it may be taken in one run and not in another.
+SOMETIMES = "sometimes: "
 
 
 class Tally:
@@ -99,7 +103,8 @@ def print_exceptions(exceptions):
             reason = entry["reason"]
             print(f"no test, because {reason}:")
         print(f"  {entry['file']}: {entry['text']}   {entry['lines']} lines, {entry['branches']} branches")
-    stale = [entry for entry in exceptions if entry["lines"] + entry["branches"] == 0]
+    stale = [entry for entry in exceptions
+             if entry["lines"] + entry["branches"] == 0 and not entry["reason"].startswith(SOMETIMES)]
     for entry in stale:
         print(f"stale in {EXCEPTIONS}: {entry['file']}: {entry['text']}")
     return not stale

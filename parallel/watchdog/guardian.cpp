@@ -16,7 +16,6 @@
 #include <memory>
 #include <string_view>
 #include <thread>
-#include <utility>
 
 #include "parallel/watchdog/judge/process.h"
 #include "parallel/watchdog/record/board.h"
@@ -147,8 +146,6 @@ bool several_ranks() {
 GuardianLink::~GuardianLink() {
   if (socket_ >= 0) ::close(socket_);
 }
-
-GuardianLink::GuardianLink(GuardianLink&& other) noexcept : socket_(std::exchange(other.socket_, -1)) {}
 
 void GuardianLink::show(const Board& board, std::int64_t rank) const {
   if (socket_ < 0) return;

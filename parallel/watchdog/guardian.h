@@ -15,8 +15,8 @@ class GuardianLink {
   GuardianLink() = default;
   explicit GuardianLink(int socket) : socket_(socket) {}
   ~GuardianLink();
-  GuardianLink(GuardianLink&& other) noexcept;
-  GuardianLink& operator=(GuardianLink&&) = delete;
+  GuardianLink(const GuardianLink&) = delete;
+  GuardianLink& operator=(const GuardianLink&) = delete;
   /// From now on the guardian reports the end of this rank's process on the board.
   void show(const Board& board, std::int64_t rank) const;
 

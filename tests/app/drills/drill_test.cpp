@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cmath>
+#include <csignal>
 #include <thread>
 
 #include "app/drills/drills.h"
@@ -190,6 +191,16 @@ TEST(Drills, OfCollectivesStrikeWhereTheyAreEntered) {
   drills.entered("world", {Collective::barrier, 0, 0, 0});
   EXPECT_THROW(drills.entered("world", {Collective::all_reduce, 0, 0, 0}), InternalError);
   drills.entered("world", {Collective::all_reduce, 0, 0, 0});  // once
+}
+
+TEST(Drills, ATermIsASignalToTheOwnProcess) {
+  static std::sig_atomic_t received = 0;
+  const auto before = std::signal(SIGTERM, [](int signal) { received = signal; });
+  Nobody nobody;
+  Drills drills({parse_drill("term@step=3")}, 0, nobody, nobody);
+  drills.entered(kernels::Place{Phase::forward, 3, 0, 1});
+  std::signal(SIGTERM, before);
+  EXPECT_EQ(received, SIGTERM);
 }
 
 TEST(Drills, OfAllRanksStrikeThisOneAndThoseOfValuesNoPlace) {

@@ -123,6 +123,19 @@ TEST_F(SessionTest, StartsFromTheWeightsOfAnotherRun) {
       ThrowsMessage<CheckpointError>(HasSubstr("but the model needs")));
 }
 
+TEST_F(SessionTest, RanksOfTwoHostsTrainToTheSameBitsFromTheSameWeights) {
+  ASSERT_EQ(train("first", {"train.steps=10"}), kExitDone);
+  const Words settings = {"train.init_from=" + (workshop_ / "runs/first").string(), "checkpoint.every=0",
+                          "checkpoint.failure_interval=1h"};
+  ASSERT_EQ(train("one", settings), kExitDone);
+  const Config chosen = config("two", settings);
+  std::filesystem::create_directories(chosen.run.directory);
+  parallel::run_local(2, [&](parallel::Communicator& world) {
+    EXPECT_EQ(run_training(chosen, world, {.quiet = true, .ranks_on_host = 1}), kExitDone);
+  });
+  EXPECT_EQ(workshop_.digest("runs/two"), workshop_.digest("runs/one"));
+}
+
 /// stderr as a terminal, whose lines are thrown away.
 class Terminal {
  public:

@@ -224,22 +224,29 @@ std::size_t shared_memories() {
       std::ranges::count_if(std::filesystem::directory_iterator("/dev/shm"), ours));
 }
 
+std::ptrdiff_t open_descriptors() {
+  return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
+}
+
 TEST(Board, SaysWhatItCouldNotHaveAndLeavesNothingBehind) {
 #ifdef __SANITIZE_ADDRESS__
   GTEST_SKIP() << "the sanitizers need descriptors and memory of their own";
 #endif
   std::signal(SIGXFSZ, SIG_IGN);
   const std::size_t before = shared_memories();
+  const std::ptrdiff_t open_before = open_descriptors();
   std::string name;
   const auto make = [&] { Board::make(3, 2, name); };
   EXPECT_THAT(refusal_within(RLIMIT_NOFILE, 0, make), testing::HasSubstr("making it: Too many open files"));
   EXPECT_THAT(refusal_within(RLIMIT_FSIZE, 100, make), testing::HasSubstr("reserving it: File too large"));
   EXPECT_THAT(refusal_within(RLIMIT_AS, 1, make), testing::HasSubstr("mapping it: Cannot allocate memory"));
   EXPECT_EQ(shared_memories(), before);
+  EXPECT_EQ(open_descriptors(), open_before);
   const auto mine = Board::make(3, 2, name);
   EXPECT_THAT(refusal_within(RLIMIT_AS, 1, [&] { Board::open(name, 3, 2); }),
               testing::HasSubstr("mapping it: Cannot allocate memory; make room in /dev/shm, or set "
                                  "watchdog.enable: false"));
+  EXPECT_EQ(open_descriptors(), open_before + 1) << "that of the board";
   const int descriptor = ::dup(mine->descriptor());
   refusal_within(RLIMIT_AS, 1, [&] { EXPECT_EQ(Board::adopt(descriptor), nullptr); });
   EXPECT_EQ(::fcntl(descriptor, F_GETFD), -1) << "left open";

@@ -126,6 +126,8 @@ class Report(unittest.TestCase):
         self.assertEqual((self.folder / "build/uncovered.txt").read_text(), "")
         stale = self.report(listed + "work.cpp: int work(int x)\n", 80)
         self.assertEqual(stale.returncode, 1)
+        sometimes = self.report(listed + "= sometimes: by chance\nwork.cpp: int work(int x)\n", 80)
+        self.assertEqual(sometimes.returncode, 0, sometimes.stdout)
         self.assertIn("stale in tests/coverage_exceptions.txt: work.cpp: int work(int x)", stale.stdout)
 
 
