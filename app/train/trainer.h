@@ -27,7 +27,7 @@ inline constexpr std::int64_t kMostSkippedSteps = 20;
 struct TrainOptions {
   bool fresh = false;  ///< start over: checkpoints and metrics of an earlier run are deleted
   bool quiet = false;  ///< no step lines or progress bar (tests, verify)
-  parallel::HostPlace place;
+  parallel::HostPlace place = {};
   /// Who follows this rank, if anyone; they outlive the run.
   kernels::PlaceObserver* place_observer = nullptr;
   kernels::Probe* probe = nullptr;

@@ -49,7 +49,7 @@ class SessionTest : public testing::Test {
   }
   void open(const Words& settings) const {
     const auto world = parallel::single_rank();
-    Session(config("run", settings), *world, 1);
+    Session(config("run", settings), *world, {});
   }
   int train(const std::string& run, const Words& settings) const {
     const auto world = parallel::single_rank();
@@ -86,7 +86,7 @@ TEST_F(SessionTest, RefusesDataThatIsTooShortAndVocabulariesThatAreTooSmall) {
 
 TEST_F(SessionTest, EvaluatesAllOrAPartAndSaysWhereTheLossIsNoNumber) {
   const auto world = parallel::single_rank();
-  Session session(config("run", {}), *world, 1);
+  Session session(config("run", {}), *world, {});
   const auto evaluate = [&](std::int64_t units) {
     return evaluate_split(session.context(), session.model(), *world, *session.validation_data(),
                           session.shape(), units);
@@ -131,7 +131,7 @@ TEST_F(SessionTest, RanksOfTwoHostsTrainToTheSameBitsFromTheSameWeights) {
   const Config chosen = config("two", settings);
   std::filesystem::create_directories(chosen.run.directory);
   parallel::run_local(2, [&](parallel::Communicator& world) {
-    EXPECT_EQ(run_training(chosen, world, {.quiet = true, .ranks_on_host = 1}), kExitDone);
+    EXPECT_EQ(run_training(chosen, world, {.quiet = true}), kExitDone) << "each on a host of its own";
   });
   EXPECT_EQ(workshop_.digest("runs/two"), workshop_.digest("runs/one"));
 }

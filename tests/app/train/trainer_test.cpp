@@ -37,7 +37,7 @@ class TrainerOnAFailingDisk : public testing::Test {
     const Config config = load_config(workshop_ / "tiny.yaml", settings);
     std::filesystem::create_directories(config.run.directory);
     const auto world = parallel::single_rank();
-    Session session(config, *world, 1);
+    Session session(config, *world, {});
     Trainer trainer(session, io, {.quiet = true});
     return trainer.run();
   }
