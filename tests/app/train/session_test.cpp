@@ -79,8 +79,7 @@ TEST_F(SessionTest, RefusesDataThatIsTooShortAndVocabulariesThatAreTooSmall) {
   EXPECT_NO_THROW(open({"data.validation=" + (workshop_ / "data").string()}));
   if (kernels::found_devices().devices.empty()) {
     EXPECT_THAT([&] { open({"run.device=cuda"}); },
-                ThrowsMessage<DeviceError>(
-                    AllOf(HasSubstr("run.device is cuda, but "), HasSubstr("set run.device: cpu"))));
+                ThrowsMessage<DeviceError>(HasSubstr("set run.device: cpu")));
   }
 }
 
