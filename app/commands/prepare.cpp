@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <map>
-#include <thread>
 
 #include "app/command_line/arguments.h"
 #include "app/exit_code.h"
 #include "app/terminal/format.h"
 #include "app/terminal/progress.h"
 #include "data/prepare/prepare.h"
+#include "kernels/runtime/threads.h"
 
 namespace switchyard::app {
 
@@ -41,7 +41,7 @@ int run_prepare(const Arguments& arguments) {
       "folders are searched. The output folder appears whole or not at all.",
       "switchyard prepare");
   data::PrepareOptions options;
-  options.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  options.threads = kernels::available_cores();
   std::string tokenizer = "bytes", end_of_document;
   command.add_option("TEXT", options.inputs, "files and folders")->required();
   command.add_option("--output,-o", options.output, "folder to make")->required();

@@ -13,8 +13,6 @@ namespace switchyard::app {
 
 enum class DeviceChoice : std::uint8_t { automatic, cpu, cuda };
 enum class Reproducibility : std::uint8_t { layout };
-/// What the backward pass computes again instead of keeping: nothing, or every block's inside.
-enum class Recompute : std::uint8_t { none, block };
 
 struct RunConfig {
   std::string name = "run";
@@ -38,7 +36,7 @@ struct TrainConfig {
   std::int64_t steps = 1000;  ///< optimizer updates
   std::int64_t global_batch = 32;  ///< sequences per step over all ranks
   std::int64_t micro_batch = 4;    ///< B, sequences per unit; divides global_batch
-  Recompute recompute = Recompute::none;
+  moe::Recompute recompute = moe::Recompute::none;
   std::int64_t evaluate_every = 100;   ///< steps; 0 = never
   std::int64_t evaluate_batches = 16;  ///< micro-batches of held-out text per evaluation
   std::int64_t log_every = 10;         ///< steps between log lines; metrics hold every step

@@ -25,7 +25,7 @@ std::string advice_for_state(const Config& config) {
 std::string advice_for_activations(const Config& config) {
   std::string advice = fmt::format("lower train.micro_batch (now {}) or data.sequence_length (now {})",
                                    config.train.micro_batch, config.data.sequence_length);
-  if (config.train.recompute == Recompute::none) advice += ", set train.recompute: block";
+  if (config.train.recompute == moe::Recompute::none) advice += ", set train.recompute: block";
   if (config.model.moe.experts > 0 && config.parallel.expert > 1)
     advice += fmt::format(", bound parallel.exchange_rows (now {})", config.parallel.exchange_rows);
   return advice;

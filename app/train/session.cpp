@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <thread>
 
 #include "app/config/rules.h"
 #include "app/train/memory_plan.h"
 #include "kernels/runtime/error.h"
+#include "kernels/runtime/threads.h"
 
 namespace switchyard::app {
 
@@ -15,8 +15,7 @@ namespace {
 
 int threads_per_rank(const Config& config, int ranks_on_host) {
   if (config.run.threads > 0) return static_cast<int>(config.run.threads);
-  const auto cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  return std::max(1, cores / std::max(1, ranks_on_host));
+  return std::max(1, kernels::available_cores() / std::max(1, ranks_on_host));
 }
 
 // Before anything is asked of a device.

@@ -22,14 +22,6 @@
 
 namespace switchyard::app {
 
-namespace {
-
-moe::Recompute recompute_of(const Config& config) {
-  return config.train.recompute == Recompute::block ? moe::Recompute::block : moe::Recompute::none;
-}
-
-}  // namespace
-
 int run_training(const Config& config, parallel::Communicator& world, const TrainOptions& options) {
   data::RealIo real;
   if (options.place_observer != nullptr) options.place_observer->entered({});
@@ -165,12 +157,12 @@ StepRecord Trainer::train_step() {
     place().enter(kernels::Phase::data);
     if (unit < 0) {  // no unit left for this rank: it still serves its experts to the others
       const ConstTensorView none(nullptr, DType::i32, {0, shape.T});
-      session_.model().train_unit(context, {none, none}, recompute_of(session_.config()), last);
+      session_.model().train_unit(context, {none, none}, session_.config().train.recompute, last);
       continue;
     }
     const data::Batch batch = loader_->get(batch_of_step, unit);
     totals_.add(session_.model().train_unit(context, unit_input(batch, shape.B, shape.T),
-                                            recompute_of(session_.config()), last));
+                                            session_.config().train.recompute, last));
   }
   place().begin_unit(-1);
   place().enter(kernels::Phase::reduce);

@@ -4,7 +4,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <thread>
 
 #include "app/config/load.h"
 #include "app/train/rank_device.h"
@@ -13,6 +12,7 @@
 #include "data/checkpoint/load/verify.h"
 #include "data/storage/file.h"
 #include "kernels/runtime/error.h"
+#include "kernels/runtime/threads.h"
 #include "moe/optim/optimizer.h"
 #include "parallel/communicators/local.h"
 
@@ -21,7 +21,7 @@ namespace switchyard::app {
 namespace {
 
 int thread_count(int wish) {
-  return wish > 0 ? wish : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  return wish > 0 ? wish : kernels::available_cores();
 }
 
 }  // namespace

@@ -131,10 +131,14 @@ struct Threads::Crew {
   }
 };
 
+int available_cores() {
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
 Threads::Threads(int count) {
   SWITCHYARD_CHECK(count >= 1, "a crew has at least 1 thread; got {}", count);
   crew_ = std::make_unique<Crew>(count - 1);
-  if (static_cast<unsigned>(count) > std::thread::hardware_concurrency()) crew_->patience = {};
+  if (count > available_cores()) crew_->patience = {};
   for (int t = 1; t < count; ++t)
     crew_->workers[static_cast<std::size_t>(t) - 1].thread =
         std::thread([crew = crew_.get(), t] { crew->serve(t); });

@@ -28,6 +28,9 @@ class FunctionRef<Result(Args...)> {
   Result (*call_)(void*, Args...);
 };
 
+/// Cores that this process may run on; at least 1.
+int available_cores();
+
 class Threads {
  public:
   /// `count` threads in all, the caller's included; at least 1.

@@ -6,11 +6,6 @@
 
 namespace switchyard::moe {
 
-enum class Recompute : std::uint8_t {
-  none,   ///< keep what the backward pass reads
-  block,  ///< keep each block's input and its routing decision, and compute the rest again
-};
-
 struct BlockParameters {
   AttentionParameters attention;
   const Parameter* mlp_norm = nullptr;

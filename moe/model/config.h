@@ -1,5 +1,5 @@
-// What a model is: every switch that changes its numbers or its shapes. Filled by app/config, read by all of
-// moe.
+// What a model is: every switch that changes its numbers or its shapes, and what it keeps while it trains.
+// Filled by app/config, read by all of moe.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,11 @@ enum class DropPolicy : std::uint8_t { probability, position };
 /// Whose counts and probabilities the Switch loss of a micro-batch multiplies: those of each layer, or their
 /// sums over all layers (what the released models were trained with).
 enum class AuxLossOver : std::uint8_t { layer, all_layers };
+
+enum class Recompute : std::uint8_t {
+  none,   ///< keep what the backward pass reads
+  block,  ///< keep each block's input and its routing decision, and compute the rest again
+};
 
 struct MoeConfig {
   std::int64_t experts = 0;  ///< E; 0 makes every layer dense

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <thread>
 #include <vector>
 
 #include "kernels/runtime/threads.h"
@@ -30,7 +29,7 @@ double median_microseconds(switchyard::kernels::Threads& threads, std::chrono::m
 
 int main() {
   fmt::print("threads  pause_us  run_us (median)\n");
-  for (const int count : {1, 2, static_cast<int>(std::thread::hardware_concurrency())}) {
+  for (const int count : {1, 2, switchyard::kernels::available_cores()}) {
     switchyard::kernels::Threads threads(count);
     for (const int pause : {0, 5, 20, 200})
       fmt::print("{:7}  {:8}  {:.2f}\n", count, pause,
