@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <random>
 
 #include "app/terminal/format.h"
@@ -114,15 +115,22 @@ std::vector<data::TensorSlice> in_place(const std::vector<moe::StateSlice>& slic
   return result;
 }
 
+void take_room(const std::vector<moe::StateSlice>& slices, std::vector<kernels::Buffer>& copies) {
+  copies.resize(slices.size());
+  for (std::size_t i = 0; i < slices.size(); ++i) {
+    const auto bytes =
+        static_cast<std::size_t>(slices[i].end - slices[i].begin) * dtype_size(slices[i].dtype);
+    if (copies[i].bytes() != bytes) copies[i] = kernels::Buffer(bytes);
+  }
+}
+
 // Copies of what the slices show, so that training can change the originals.
 std::vector<data::TensorSlice> copied(kernels::Context& context, const std::vector<moe::StateSlice>& slices,
                                       std::vector<kernels::Buffer>& copies) {
   std::vector<data::TensorSlice> result;
-  copies.resize(slices.size());
+  take_room(slices, copies);
   for (std::size_t i = 0; i < slices.size(); ++i) {
     const moe::StateSlice& slice = slices[i];
-    const auto bytes = static_cast<std::size_t>(slice.end - slice.begin) * dtype_size(slice.dtype);
-    if (copies[i].bytes() != bytes) copies[i] = kernels::Buffer(bytes);
     kernels::copy(context, {copies[i].data(), slice.dtype, {slice.end - slice.begin}}, slice.values());
     result.push_back({slice.name, slice.dtype, slice.shape, slice.begin, slice.end, copies[i].data()});
   }
@@ -143,6 +151,13 @@ std::string first_cause(const std::vector<std::string>& causes) {
 }
 
 }  // namespace
+
+void Checkpointer::reserve(const std::vector<moe::StateSlice>& slices) {
+  if (!config_.background) return;
+  take_room(slices, snapshot_);
+  for (const kernels::Buffer& copy : snapshot_)
+    if (copy.bytes() > 0) std::memset(copy.data(), 0, copy.bytes());  // it is given where it is written
+}
 
 bool Checkpointer::begin(Pending& pending) {
   std::int64_t bytes = data::part_file_bytes(pending.slices);

@@ -45,6 +45,9 @@ class Checkpointer {
   /// Collective, with no save under way.
   std::filesystem::path rewind_to(std::int64_t step);
 
+  /// Takes the memory that saves in the background copy `slices` to, so that the first one does not hold a
+  /// step up until the system has given and cleared it.
+  void reserve(const std::vector<moe::StateSlice>& slices);
   /// Starts saving `slices` as of `step`; a save under way is finished first. Without checkpoint.background
   /// the part is written before this returns, straight from the slices where they are in host memory.
   /// Collective.

@@ -94,6 +94,7 @@ void Trainer::resume_or_start() {
     if (const ProgressOutput output = stderr_progress(); output.redraw)
       progress_ = std::make_unique<Progress>(ProgressOptions{"train", "steps", steps(), state_.step}, output);
   }
+  checkpointer_.reserve(session_.optimizer().owned_state());
   // A rollback of the first steps needs something to go back to.
   if (!checkpoint && session_.config().guard.rollback_after > 0) save_and_wait();
 }

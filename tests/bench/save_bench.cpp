@@ -89,11 +89,12 @@ class Run {
     model_.train_unit(context_, {tokens, tokens}, moe::Recompute::none, true);
     optimizer_.step(context_, 1e-4, true);
   }
+  kernels::Context& context() { return context_; }
   std::vector<moe::StateSlice> state() { return optimizer_.owned_state(); }
   const app::Config& config() const { return config_; }
 
  private:
-  static constexpr std::int64_t kB = 4, kT = 128;
+  static constexpr std::int64_t kB = 16, kT = 256;  // tokens of a step, as in the quickstart
   app::Config config_;
   kernels::Context context_;
   parallel::Mesh mesh_;
@@ -130,6 +131,7 @@ struct Times {
 Times train(Run& run, parallel::Communicator& world, const Options& options, bool saves, std::int64_t& step) {
   data::RealIo io;
   app::Checkpointer checkpointer(world, io, options.folder, "bench", run.config().checkpoint);
+  checkpointer.reserve(run.state());
   Times times;
   const auto begin = Clock::now();
   for (std::int64_t i = 1; i <= options.steps; ++i) {
@@ -142,7 +144,7 @@ Times train(Run& run, parallel::Communicator& world, const Options& options, boo
     }
     if (saves && i % options.every == 0) {
       const auto start = Clock::now();
-      checkpointer.start(step, run.state(), {}, {}, "");
+      checkpointer.start(run.context(), step, run.state(), {}, {}, "");
       times.start.push_back(kernels::seconds_since(start));
     }
   }
