@@ -118,8 +118,7 @@ std::vector<data::TensorSlice> in_place(const std::vector<moe::StateSlice>& slic
 void take_room(const std::vector<moe::StateSlice>& slices, std::vector<kernels::Buffer>& copies) {
   copies.resize(slices.size());
   for (std::size_t i = 0; i < slices.size(); ++i) {
-    const auto bytes =
-        static_cast<std::size_t>(slices[i].end - slices[i].begin) * dtype_size(slices[i].dtype);
+    const std::size_t bytes = slices[i].values().bytes();
     if (copies[i].bytes() != bytes) copies[i] = kernels::Buffer(bytes);
   }
 }

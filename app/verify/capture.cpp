@@ -22,7 +22,7 @@ void append(std::string& out, const void* bytes, std::size_t size) {
 
 // One slice as bytes: sizes first, so that the reader can walk.
 void pack(kernels::Context& context, std::string& out, const moe::StateSlice& slice) {
-  const std::size_t bytes = static_cast<std::size_t>(slice.end - slice.begin) * dtype_size(slice.dtype);
+  const std::size_t bytes = slice.values().bytes();
   const std::int64_t head[] = {static_cast<std::int64_t>(slice.name.size()),
                                static_cast<std::int64_t>(slice.dtype),
                                static_cast<std::int64_t>(slice.shape.size()), slice.begin, slice.end};

@@ -71,8 +71,7 @@ void check_ids(const FolderTokenizer& tokenizer, std::int64_t vocab_size, const 
   if (tokenizer.vocab_size > vocab_size)
     throw DataError(
         fmt::format("{}: its ids must be below the vocab_size of config.json, {}; it has {}. Take out the "
-                    "tokens that the "
-                    "model does not know, or give the embedding their rows",
+                    "tokens that the model does not know, or give the embedding their rows",
                     (folder.path() / "tokenizer.json").string(), vocab_size, tokenizer.vocab_size - 1));
 }
 

@@ -49,10 +49,10 @@ std::optional<std::int64_t> start_ticks_of(std::int64_t pid) {
   rest >> field;
   // Dead, but not yet fetched by its parent; where process 1 fetches nobody (some containers) it stays so for
   // good.
-  if (std::string_view("ZX").find(field) != std::string_view::npos) return {};
+  if (field == "Z" || field == "X") return {};
   for (int number = 4; number < 22; ++number) rest >> field;
   std::int64_t ticks = 0;
-  rest >> ticks;
+  if (!(rest >> ticks)) return {};
   return ticks;
 }
 

@@ -64,7 +64,9 @@ ProcessState state_of(const ProcessId& process) {
 }
 
 void kill_process(const ProcessId& process) {
-  if (state_of(process) != ProcessState::gone) ::kill(static_cast<pid_t>(process.pid), SIGKILL);
+  // 0 and less are whole groups of processes to kill(2), and 1 is never ours, whatever the record says.
+  if (process.pid > 1 && state_of(process) != ProcessState::gone)
+    ::kill(static_cast<pid_t>(process.pid), SIGKILL);
 }
 
 std::string host_identity() {
