@@ -316,6 +316,9 @@ void Watchdog::leave() {
       // Its guardian, if it has one, knows which signal it was.
       if (fate == Fate::dead)
         wait_until(std::chrono::milliseconds(200), [&] { return status(culprit).end_signal.load() != 0; });
+      // Its own watcher may have begun its record and been ended in the middle of it.
+      std::uint64_t begun = 1;
+      status(culprit).recorded.compare_exchange_strong(begun, 0);
       record(culprit, reason);
     }
     wait_for_records();

@@ -1,10 +1,13 @@
-// Watchdogs of ranks that are threads: what they say where the host or the network refuses, and of a rank
-// that fails.
+// Watchdogs of ranks that are threads, or two processes: what they say where the host or the network refuses,
+// of a rank that fails, and of one that hangs.
 #include "parallel/watchdog/watchdog.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -13,6 +16,7 @@
 
 #include "kernels/runtime/error.h"
 #include "parallel/communicators/local.h"
+#include "tests/parallel/watchdog/two_processes.h"
 
 namespace switchyard::parallel {
 namespace {
@@ -151,6 +155,53 @@ TEST(Watchdog, ASlowRankIsToldToRankZero) {
   });
   EXPECT_THAT(heard.warnings, ElementsAre(testing::ContainsRegex(
                                   "rank 1 on node7 is slow: its work in steps 1 to 2 took [0-9.]+ times")));
+}
+
+/// One of two ranks: the first stops moving, and ends in the middle of its own record; the second waits for
+/// it. What is recorded goes to `out`, a line each. Never returns.
+[[noreturn]] void hang_or_wait(int rank, int link, int out) {
+  TwoProcesses world(rank, link);
+  WatchdogOptions options;
+  options.limits.hang_seconds = 0.5;
+  options.hung_code = 7;
+  WatchdogActions actions;
+  actions.record = [&](const RankPlace& who, std::span<const Event> events, const std::string& why) {
+    while (rank == 0) ::pause();
+    if (who.rank == 1) std::this_thread::sleep_for(std::chrono::milliseconds(400));  // the other begins
+    const std::string line =
+        fmt::format("rank {}, {} events: {}\n", who.rank, events.size(), why.substr(0, why.find(" for ")));
+    if (::write(out, line.data(), line.size()) < 0) std::_Exit(1);
+  };
+  actions.tell = [](Fate, const std::string&) {};
+  actions.warn = [](const std::string&) {};
+  Watchdog watchdog(world, "node7", options, actions, GuardianLink());
+  watchdog.recorder().entered(kernels::Place{kernels::Phase::forward, 3, 0, 1});
+  if (rank == 1) watchdog.recorder().entered("world", Call{});
+  while (true) ::pause();
+}
+
+TEST(Watchdog, ARankThatEndsWhileItRecordsIsRecordedByAnother) {
+  std::array<int, 2> link{}, out{};
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, link.data()), 0);
+  ASSERT_EQ(::pipe(out.data()), 0);
+  std::array<pid_t, 2> processes{};
+  for (std::size_t rank = 0; rank < 2; ++rank) {
+    processes[rank] = ::fork();
+    if (processes[rank] == 0) hang_or_wait(static_cast<int>(rank), link[rank], out[1]);
+  }
+  ::close(out[1]);
+  std::string records;
+  std::array<char, 256> piece{};
+  for (ssize_t size = 0; (size = ::read(out[0], piece.data(), piece.size())) > 0;)
+    records.append(piece.data(), static_cast<std::size_t>(size));
+  for (const int file : {link[0], link[1], out[0]}) ::close(file);
+  std::array<int, 2> ends{};
+  for (std::size_t rank = 0; rank < 2; ++rank) ::waitpid(processes[rank], &ends[rank], 0);
+  EXPECT_TRUE(WIFSIGNALED(ends[0]) && WTERMSIG(ends[0]) == SIGKILL) << ends[0];
+  EXPECT_EQ(WEXITSTATUS(ends[1]), 7);
+  EXPECT_EQ(records,
+            "rank 1, 2 events: rank 0: it has not moved\n"
+            "rank 0, 1 events: it has not moved\n");
 }
 
 }  // namespace
