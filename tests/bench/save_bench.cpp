@@ -1,7 +1,7 @@
 // What saving costs a training run: how long a save in the background holds up the step (a copy of the rank's
-// state, at how many bytes a second), and the share of time that saves take at a given interval, in pairs of
-// runs without and with them in one process.
-//   save_bench [--width N] [--layers N] [--pairs N] [--every N] [--steps N] [--folder DIR]
+// state, at how many bytes a second), and the share of time that saves take at a given interval: one run in
+// which stretches of so many steps without a save and with one take turns, compared pair by pair.
+//   save_bench [--width N] [--layers N] [--pairs N] [--every N] [--folder DIR]
 #include <fmt/format.h>
 #include <sys/resource.h>
 
@@ -35,7 +35,7 @@ double median(std::vector<double> values) {
 }
 
 struct Options {
-  std::int64_t width = 256, layers = 4, pairs = 5, every = 50, steps = 100;
+  std::int64_t width = 256, layers = 4, pairs = 10, every = 50;
   std::filesystem::path folder = std::filesystem::temp_directory_path() / "switchyard-save-bench";
 };
 
@@ -44,8 +44,7 @@ Options parse(int argc, char** argv) {
   const std::map<std::string, std::int64_t*> numbers = {{"--width", &options.width},
                                                         {"--layers", &options.layers},
                                                         {"--pairs", &options.pairs},
-                                                        {"--every", &options.every},
-                                                        {"--steps", &options.steps}};
+                                                        {"--every", &options.every}};
   for (int i = 1; i + 1 < argc; i += 2) {
     const auto found = numbers.find(argv[i]);
     if (found != numbers.end())
@@ -123,34 +122,29 @@ double copy_seconds(const std::vector<moe::StateSlice>& slices, std::vector<char
   return kernels::seconds_since(start);
 }
 
-struct Times {
-  double total = 0;
+/// What saves cost: seconds of each.
+struct Blocked {
   std::vector<double> start, finish;
 };
 
-Times train(Run& run, parallel::Communicator& world, const Options& options, bool saves, std::int64_t& step) {
-  data::RealIo io;
-  app::Checkpointer checkpointer(world, io, options.folder, "bench", run.config().checkpoint);
-  checkpointer.reserve(run.state());
-  Times times;
+/// Seconds of `steps` steps; with `saver`, one save is started after the first of them and committed as soon
+/// as it is written, as the trainer does it.
+double stretch(Run& run, std::int64_t steps, std::int64_t& step, app::Checkpointer* saver, Blocked& blocked) {
   const auto begin = Clock::now();
-  for (std::int64_t i = 1; i <= options.steps; ++i) {
+  for (std::int64_t i = 0; i < steps; ++i) {
     run.step();
     ++step;
-    if (saves && checkpointer.is_pending() && !checkpointer.is_busy()) {
-      const auto start = Clock::now();
-      checkpointer.finish();
-      times.finish.push_back(kernels::seconds_since(start));
-    }
-    if (saves && i % options.every == 0) {
-      const auto start = Clock::now();
-      checkpointer.start(run.context(), step, run.state(), {}, {}, "");
-      times.start.push_back(kernels::seconds_since(start));
+    if (saver == nullptr) continue;
+    const auto start = Clock::now();
+    if (i == 0) {
+      saver->start(run.context(), step, run.state(), {}, {}, "");
+      blocked.start.push_back(kernels::seconds_since(start));
+    } else if (saver->is_pending() && (!saver->is_busy() || i + 1 == steps)) {
+      saver->finish();
+      blocked.finish.push_back(kernels::seconds_since(start));
     }
   }
-  if (checkpointer.is_pending()) checkpointer.finish();
-  times.total = kernels::seconds_since(begin);
-  return times;
+  return kernels::seconds_since(begin);
 }
 
 int bench(const Options& options) {
@@ -158,28 +152,34 @@ int bench(const Options& options) {
   const auto world = parallel::single_rank();
   Run run(options, *world);
   std::int64_t step = 0;
-  for (int warm_up = 0; warm_up < 5; ++warm_up) run.step();
   const std::vector<moe::StateSlice> state = run.state();
   const auto bytes = static_cast<double>(bytes_of(state));
+  data::RealIo io;
+  app::Checkpointer checkpointer(*world, io, options.folder, "bench", run.config().checkpoint);
+  checkpointer.reserve(state);
   std::vector<char> memory;
-  std::vector<double> copies, starts, finishes, overheads;
+  std::vector<double> copies, overheads;
+  Blocked blocked;
+  stretch(run, options.every, step, &checkpointer, blocked);  // warm-up
+  blocked = {};
   for (std::int64_t pair = 0; pair < options.pairs; ++pair) {
-    const double off = train(run, *world, options, false, step).total;
-    const Times on = train(run, *world, options, true, step);
+    // By turns without and with first, so that a machine that grows slower favours neither.
+    double off = 0, on = 0;
+    if (pair % 2 == 0) off = stretch(run, options.every, step, nullptr, blocked);
+    on = stretch(run, options.every, step, &checkpointer, blocked);
+    if (pair % 2 == 1) off = stretch(run, options.every, step, nullptr, blocked);
     copies.push_back(copy_seconds(state, memory));
-    starts.insert(starts.end(), on.start.begin(), on.start.end());
-    finishes.insert(finishes.end(), on.finish.begin(), on.finish.end());
-    overheads.push_back(on.total / off - 1);
-    fmt::print("pair {}: {} steps in {:.3f} s without and {:.3f} s with {} saves: {:+.2f} %\n", pair + 1,
-               options.steps, off, on.total, on.start.size(), 100 * overheads.back());
+    overheads.push_back(on / off - 1);
+    fmt::print("pair {}: {} steps in {:.3f} s without and {:.3f} s with a save: {:+.2f} %\n", pair + 1,
+               options.every, off, on, 100 * overheads.back());
   }
   std::filesystem::remove_all(options.folder);
   fmt::print(
       "state {:.1f} MB; a save holds the step up for {:.2f} ms ({:.2f} GB/s), its commit for {:.2f} ms; one "
       "plain "
       "copy takes {:.2f} ms ({:.2f} GB/s)\n",
-      bytes / 1e6, 1e3 * median(starts), bytes / median(starts) / 1e9,
-      finishes.empty() ? 0 : 1e3 * median(finishes), 1e3 * median(copies), bytes / median(copies) / 1e9);
+      bytes / 1e6, 1e3 * median(blocked.start), bytes / median(blocked.start) / 1e9,
+      1e3 * median(blocked.finish), 1e3 * median(copies), bytes / median(copies) / 1e9);
   fmt::print("one save per {} steps costs {:.2f} % of time (median of {} pairs)\n", options.every,
              100 * median(overheads), options.pairs);
   return 0;
