@@ -34,8 +34,7 @@ std::filesystem::path find_for_all(Session& session, data::Io& io) {
 }
 
 void check_tokenizer(const data::Manifest& manifest, const RunState& state, const std::string& place) {
-  if (from_manifest(manifest).tokenizer == state.tokenizer) return;
-  if (manifest.state.count(std::string(kAssumedTokenizerKey)) != 0) return;
+  if (!knows_tokenizer(manifest) || from_manifest(manifest).tokenizer == state.tokenizer) return;
   throw UserError(fmt::format(
       "train.init_from: the data must be prepared with the tokenizer of {}; it was prepared with another; "
       "run `switchyard prepare` again with that tokenizer",

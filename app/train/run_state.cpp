@@ -67,6 +67,10 @@ data::State to_manifest(const RunState& state, const Config& config) {
   return entries;
 }
 
+bool knows_tokenizer(const data::Manifest& manifest) {
+  return manifest.state.count(std::string(kAssumedTokenizerKey)) == 0;
+}
+
 RunState from_manifest(const data::Manifest& manifest) {
   const data::State& state = manifest.state;
   const auto text_or_none = [&](const std::string& key) {

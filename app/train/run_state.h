@@ -36,6 +36,8 @@ struct RunState {
 inline constexpr std::string_view kOriginKey = "origin";
 /// In such a state, where the tokenizer is a guess: nothing said which one the weights were made with.
 inline constexpr std::string_view kAssumedTokenizerKey = "tokenizer_is_assumed";
+/// Whether the checkpoint's tokenizer is the one that its weights were made with.
+bool knows_tokenizer(const data::Manifest& manifest);
 
 /// The state of a run that has not started.
 RunState initial_state(const Config& config, const data::TokenDataset& data);

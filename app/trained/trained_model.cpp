@@ -33,7 +33,7 @@ StoredModel read_stored_model(data::Io& io, const std::filesystem::path& path) {
   stored.state = from_manifest(manifest);
   stored.config = config_from_manifest(manifest, stored.checkpoint.string());
   stored.tokenizer = data::tokenizer_from_json(stored.state.tokenizer);
-  stored.has_tokenizer = manifest.state.count(std::string(kAssumedTokenizerKey)) == 0;
+  stored.has_tokenizer = knows_tokenizer(manifest);
   stored.is_imported =
       manifest.state.count(std::string(kOriginKey)) != 0 || !stored.config.train.init_from.empty();
   return stored;

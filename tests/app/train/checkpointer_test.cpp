@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include <cerrno>
 #include <sstream>
@@ -174,6 +175,34 @@ TEST_F(CheckpointerTest, ARunWhoseFolderWasTakenOverSavesNothingMore) {
   EXPECT_FALSE(committed);
   EXPECT_THAT(checkpointer.last_failure(), HasSubstr("another run has taken over " + checkpoints().string()));
   EXPECT_THAT(names(), testing::Not(testing::Contains(testing::StartsWith(".tmp-"))));
+}
+
+/// Pages that the system gives this process while it copies `slices` for a save in the background, which then
+/// fails before it writes.
+long pages_given_at_a_save(const std::filesystem::path& folder, const std::vector<moe::StateSlice>& slices,
+                           const CheckpointConfig& config, bool reserves) {
+  const auto world = parallel::single_rank();
+  kernels::Context context(1);
+  data::RealIo real;
+  data::FaultingIo io(real);
+  Checkpointer checkpointer(*world, io, folder, "run", config);
+  if (reserves) checkpointer.reserve(slices);
+  io.arm({.call = {}, .index = 0, .number = EIO});
+  rusage before{}, after{};
+  ::getrusage(RUSAGE_SELF, &before);
+  checkpointer.start(context, 1, slices, {{"step", std::int64_t{1}}}, {"step"}, "config");
+  ::getrusage(RUSAGE_SELF, &after);
+  EXPECT_FALSE(checkpointer.is_pending());
+  return after.ru_minflt - before.ru_minflt;
+}
+
+TEST_F(CheckpointerTest, MemoryThatWasReservedIsThereWhenTheFirstSaveCopies) {
+  constexpr std::int64_t kValues = 32 << 20;  // 64 pages even where a page has two megabytes
+  std::vector<float> values(kValues, 1);
+  const std::vector<moe::StateSlice> slices = {{"w", DType::f32, {kValues}, 0, kValues, values.data()}};
+  const long without = pages_given_at_a_save(checkpoints(), slices, config(true), false);
+  const long with = pages_given_at_a_save(checkpoints(), slices, config(true), true);
+  EXPECT_LT(2 * with, without);
 }
 
 TEST_F(CheckpointerTest, TheNextSaveFinishesTheOneUnderWay) {
