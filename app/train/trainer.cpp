@@ -70,7 +70,7 @@ int Trainer::run() {
     save_if_due();
     stop = agreed_stop(record.seconds);
   }
-  return finish(stop);
+  return finish();
 }
 
 void Trainer::resume_or_start() {
@@ -328,7 +328,7 @@ Trainer::Stop Trainer::agreed_stop(double step_seconds) {
   return agreed;
 }
 
-int Trainer::finish(Stop stop) {
+int Trainer::finish() {
   place().enter(kernels::Phase::save);
   if (checkpointer_.is_pending()) checkpointer_.finish();
   const bool stopped_early = state_.step < steps();
@@ -346,12 +346,12 @@ int Trainer::finish(Stop stop) {
     if (state_.updates != state_.step)
       spdlog::warn("{} of {} steps were skipped: their loss or gradient was not finite or a spike",
                    state_.step - state_.updates, state_.step);
-    if (stop != Stop::none && stopped_early)
+    if (stopped_early)
       spdlog::info("stopped at step {} of {}; the same command goes on from there", state_.step, steps());
     else
       spdlog::info("done: {} steps; everything is in {}", state_.step, folder_.root.string());
   }
-  return stop != Stop::none && stopped_early ? kExitResumable : kExitDone;
+  return stopped_early ? kExitResumable : kExitDone;
 }
 
 }  // namespace switchyard::app

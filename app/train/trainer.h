@@ -64,7 +64,7 @@ class Trainer {
   bool checks_parity_at(std::int64_t step) const;
   void stop_if_diverged();
   Stop agreed_stop(double step_seconds);
-  int finish(Stop stop);
+  int finish();
   /// On one host the cores that would carry early sums are those that compute (parallel/README.md has
   /// figures).
   bool spans_hosts() { return session_.world().size() > options_.place.ranks_on_host; }

@@ -218,7 +218,10 @@ TEST_F(Watched, DisabledWatchdogLeavesTheRunAsItIs) {
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   const Outcome watched = workshop_.run_ranks(2, Workshop::train("on"));
   EXPECT_EQ(watched.code, 0) << watched.err;
+  const Outcome patient = workshop_.run_ranks(2, Workshop::train("patient", {"watchdog.hang_after=0"}));
+  EXPECT_EQ(patient.code, 0) << patient.err;
   EXPECT_EQ(workshop_.digest("runs/on"), workshop_.digest("runs/off"));
+  EXPECT_EQ(workshop_.digest("runs/on"), workshop_.digest("runs/patient"));
   EXPECT_FALSE(std::filesystem::exists(workshop_.run_folder("on") / "flight"));
 }
 

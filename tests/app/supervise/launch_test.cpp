@@ -58,7 +58,8 @@ TEST(LaunchCommand, FindsRanksOfEveryLauncher) {
   EXPECT_EQ(LaunchCommand({"mpirun", "switchyard", "train", "c.yaml"}).ranks(), std::nullopt);
   EXPECT_EQ(LaunchCommand({"mpirun", "-n", "2", "switchyard", "train", "c.yaml", "-n", "9"}).ranks(), 2)
       << "what follows the program is the program's";
-  EXPECT_THROW(LaunchCommand({"mpirun", "-n", "two", "switchyard", "train"}), UserError);
+  for (const char* ranks : {"two", "2x", "0"})
+    EXPECT_THROW(LaunchCommand({"mpirun", "-n", ranks, "switchyard", "train"}), UserError) << ranks;
   EXPECT_THROW(LaunchCommand({}), UserError);
 }
 
@@ -118,6 +119,8 @@ TEST(LaunchCommand, IsLeftAloneWhereItIsNotOurs) {
   EXPECT_EQ(LaunchCommand({"switchyard", "train", "c.yaml"}).with({1, 1}, {}, ""),
             (Words{"switchyard", "train", "c.yaml", "--set", "parallel.expert=1"}));
   EXPECT_EQ(LaunchCommand({"mpirun", "-n", "2"}).with({1, 1}, {}, ""), (Words{"mpirun", "-n", "1"}));
+  EXPECT_EQ(LaunchCommand({"mpirun", "-n", "2", "switchyard"}).with({1, 1}, {}, ""),
+            (Words{"mpirun", "-n", "1", "switchyard"}));
   EXPECT_EQ(
       LaunchCommand({"mpirun", "-H", "a:1,b:2,c:1", "-n", "4", "switchyard", "train"})
           .with({3, 1}, {{"b", 2}, {"c", 1}}, ""),

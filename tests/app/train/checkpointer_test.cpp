@@ -199,7 +199,8 @@ long pages_given_at_a_save(const std::filesystem::path& folder, const std::vecto
 TEST_F(CheckpointerTest, MemoryThatWasReservedIsThereWhenTheFirstSaveCopies) {
   constexpr std::int64_t kValues = 32 << 20;  // 64 pages even where a page has two megabytes
   std::vector<float> values(kValues, 1);
-  const std::vector<moe::StateSlice> slices = {{"w", DType::f32, {kValues}, 0, kValues, values.data()}};
+  const std::vector<moe::StateSlice> slices = {{"w", DType::f32, {kValues}, 0, kValues, values.data()},
+                                               {"another rank holds it", DType::f32, {8}, 0, 0, nullptr}};
   const long without = pages_given_at_a_save(checkpoints(), slices, config(true), false);
   const long with = pages_given_at_a_save(checkpoints(), slices, config(true), true);
   EXPECT_LT(2 * with, without);

@@ -62,5 +62,17 @@ TEST(SaveSchedule, RetriesSoonerAndThenLessOften) {
   EXPECT_EQ(due(schedule, step + 1, step + 320), (Steps{step / 160 * 160 + 160, step / 160 * 160 + 320}));
 }
 
+TEST(SaveSchedule, AFailedSaveIsRetriedSoonerThanTheAutomaticIntervalAlone) {
+  CheckpointConfig config;
+  config.failure_interval_seconds = 3600;
+  SaveSchedule schedule(config, 0);
+  schedule.set_interval(160);
+  schedule.note_failed(160);
+  EXPECT_EQ(due(schedule, 161, 180), (Steps{170, 171, 172, 173, 174, 175, 176, 177, 178, 179, 180}))
+      << "until it has been tried";
+  schedule.note_saved(170);
+  EXPECT_EQ(due(schedule, 171, 340), (Steps{330, 331, 332, 333, 334, 335, 336, 337, 338, 339, 340}));
+}
+
 }  // namespace
 }  // namespace switchyard::app

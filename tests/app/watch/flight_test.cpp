@@ -168,6 +168,14 @@ TEST(FlightReport, ShowsEveryKindOfEventAndRanksWithout) {
   EXPECT_TRUE(ranks_behind(std::vector<FlightRecord>{record(0, {}), record(1, {})}).empty());
 }
 
+TEST(FlightReport, AmongMovingRanksOneWithoutEventsIsBehind) {
+  const std::vector<FlightRecord> records = {record(0, {event(1, EventKind::place, Phase::reduce, 5)}),
+                                             record(1, {}),
+                                             record(2, {event(1, EventKind::place, Phase::backward, 5)})};
+  EXPECT_EQ(ranks_behind(records), (std::vector<std::int64_t>{1, 2}))
+      << "rank 2 is the last of those that began";
+}
+
 TEST(FlightReport, AllWaitingNamesThoseFurthestBehind) {
   std::vector<FlightRecord> records = {record(0, {event(2, EventKind::entered, Phase::reduce, 5, 9)}),
                                        record(1, {event(2, EventKind::entered, Phase::reduce, 5, 8)}),
