@@ -12,6 +12,7 @@
 #include "app/terminal/format.h"
 #include "app/terminal/result.h"
 #include "app/terminal/suggest.h"
+#include "kernels/runtime/isa.h"
 
 namespace switchyard::app {
 
@@ -120,8 +121,10 @@ Failure describe_failure(const std::exception_ptr& error, std::string_view comma
 std::string version_text() {
   const BuildInfo& info = build_info();
   return fmt::format(
-      "switchyard {}\ncommit    {}\ncompiler  {}, {}\nMPI       {}\nHDF5      {}\nCUDA      {}\n",
-      info.version, info.commit, info.compiler, info.mode, info.mpi, info.hdf5, info.cuda);
+      "switchyard {}\ncommit    {}\ncompiler  {}, {}\nMPI       {}\nHDF5      {}\nCUDA      {}\nprocessor "
+      "{}\n",
+      info.version, info.commit, info.compiler, info.mode, info.mpi, info.hdf5, info.cuda,
+      kernels::isa_name(kernels::chosen_isa()));
 }
 
 int run_program(const std::vector<std::string>& words) noexcept {

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "app/commands/command.h"
+#include "kernels/runtime/isa.h"
 
 namespace switchyard::app {
 namespace {
@@ -77,6 +78,8 @@ TEST(Program, VersionNamesWhatItWasBuiltWith) {
   EXPECT_EQ(outcome.exit_code, 0);
   for (const char* part : {"switchyard 0.", "\ncommit ", "\ncompiler ", "\nMPI ", "\nHDF5 ", "\nCUDA "})
     EXPECT_NE(outcome.out.find(part), std::string::npos) << outcome.out;
+  const std::string level(kernels::isa_name(kernels::chosen_isa()));
+  EXPECT_NE(outcome.out.find("\nprocessor " + level + "\n"), std::string::npos) << outcome.out;
 }
 
 TEST(Program, SchemaIsJsonOnStdout) {
