@@ -38,6 +38,23 @@ inline __m256i to_int64(__m128 values) {
 }
 #endif
 
+#if defined(__AVX512F__)
+/// add_to_grid of 16 values.
+inline std::int64_t add_16_to_grid(std::int64_t* sums, __m512 values, std::int64_t limit) {
+  const __m512 scaled = _mm512_mul_ps(values, _mm512_set1_ps(0x1p44F));
+  const __m512 bound = _mm512_set1_ps(static_cast<float>(limit));
+  const unsigned good = _mm512_cmp_ps_mask(_mm512_abs_ps(scaled), bound, _CMP_LE_OQ);
+  constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+  const __m512i low =
+      _mm512_maskz_cvt_roundps_epi64(static_cast<__mmask8>(good), _mm512_castps512_ps256(scaled), kNearest);
+  const __m512i high = _mm512_maskz_cvt_roundps_epi64(static_cast<__mmask8>(good >> 8),
+                                                      _mm512_extractf32x8_ps(scaled, 1), kNearest);
+  _mm512_storeu_si512(sums, _mm512_add_epi64(_mm512_loadu_si512(sums), low));
+  _mm512_storeu_si512(sums + 8, _mm512_add_epi64(_mm512_loadu_si512(sums + 8), high));
+  return 16 - __builtin_popcount(good);
+}
+#endif
+
 /// sums[i] += round(values[i] * 2^44) for i < n. Returns how many values were NaN or beyond the limit (they
 /// add 0).
 inline std::int64_t add_to_grid(std::int64_t* sums, const float* values, std::int64_t n, std::int64_t limit) {
@@ -48,19 +65,7 @@ inline std::int64_t add_to_grid(std::int64_t* sums, const float* values, std::in
 #if defined(__AVX512F__)
   const __m256 scale = _mm256_set1_ps(kScale);
   const __m256 bounds = _mm256_set1_ps(bound);
-  for (; i + 16 <= n; i += 16) {
-    __m512 whole = _mm512_mul_ps(_mm512_loadu_ps(values + i), _mm512_set1_ps(kScale));
-    const __mmask16 good = _mm512_cmp_ps_mask(_mm512_abs_ps(whole), _mm512_set1_ps(bound), _CMP_LE_OQ);
-    if (good != 0xffff) [[unlikely]] {
-      refused += 16 - __builtin_popcount(static_cast<unsigned>(good));
-      whole = _mm512_maskz_mov_ps(good, whole);
-    }
-    constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
-    const __m512i low = _mm512_cvt_roundps_epi64(_mm512_castps512_ps256(whole), kNearest);
-    const __m512i high = _mm512_cvt_roundps_epi64(_mm512_extractf32x8_ps(whole, 1), kNearest);
-    _mm512_storeu_si512(sums + i, _mm512_add_epi64(_mm512_loadu_si512(sums + i), low));
-    _mm512_storeu_si512(sums + i + 8, _mm512_add_epi64(_mm512_loadu_si512(sums + i + 8), high));
-  }
+  for (; i + 16 <= n; i += 16) refused += add_16_to_grid(sums + i, _mm512_loadu_ps(values + i), limit);
   for (; i < n; i += 8) {
     const __mmask8 present =
         n - i >= 8 ? 0xff : static_cast<__mmask8>((1U << static_cast<unsigned>(n - i)) - 1U);

@@ -151,7 +151,7 @@ void add_key_gradients(float* sums, const std::uint16_t* weights, const std::uin
                            true,
                            false,
                            {}};
-      unit.left_strip({scratch.left, seen, j, at_most(seen - j, Unit::kStripRows), skip, {}}, call);
+      unit.left_strip({scratch.left, seen, j, at_most(seen - j, Unit::kStripRows), skip, {}, {}}, call);
     }
   }
 }

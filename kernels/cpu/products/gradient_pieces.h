@@ -40,12 +40,20 @@ struct PieceSizes {
 
   std::int64_t rows(std::int64_t O, std::int64_t pieces_per_row_strip, int threads) const {
     std::int64_t rows = most_rows;
-    while (rows > least_rows && (O + rows - 1) / rows * pieces_per_row_strip < 6 * threads) rows /= 2;
+    while (rows > least_rows && (O + rows - 1) / rows * pieces_per_row_strip < 3 * threads) rows /= 2;
     return rows;
   }
 };
 
-/// Calls add_block(piece, first row, rows) for every block of every piece, and adds what it returns, how many
+/// Rows [row, row + depth), at most kGradientBlockRows, that are summed in fp32; behind them the piece's next
+/// block, of next_depth rows (0: the segment ends).
+struct RowBlock {
+  std::int64_t row;
+  std::int64_t depth;
+  std::int64_t next_depth;
+};
+
+/// Calls add_block(piece, block) for every block of every piece, and adds what it returns, how many
 /// values were refused, to `overflow`. Each run of pieces that a thread takes has an add_block of its own,
 /// from block_adder(worker).
 template <typename Element, typename BlockAdder>
@@ -67,9 +75,11 @@ void for_gradient_blocks(Threads& threads, const WeightGradient<Element>& g, std
           for (std::int64_t s = 0; s < segments.count(); ++s) {
             const Segment segment = segments[s];
             if (segment.expert != piece.expert) continue;
-            for (std::int64_t row = 0; row < segment.rows; row += kGradientBlockRows)
-              refused +=
-                  add_block(piece, segment.first + row, at_most(segment.rows - row, kGradientBlockRows));
+            for (std::int64_t row = 0; row < segment.rows; row += kGradientBlockRows) {
+              const std::int64_t depth = at_most(segment.rows - row, kGradientBlockRows);
+              refused += add_block(piece, {segment.first + row, depth,
+                                           at_most(segment.rows - row - depth, kGradientBlockRows)});
+            }
           }
         }
         if (refused > 0) __atomic_fetch_add(overflow, refused, __ATOMIC_RELAXED);

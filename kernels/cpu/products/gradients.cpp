@@ -12,8 +12,9 @@ namespace switchyard::kernels {
 namespace {
 
 // Adds the gradient of one block of rows. packed_dy and packed_x are the thread's scratch.
-std::int64_t add_block(const WeightGradient<float>& g, const Piece& piece, std::int64_t row,
-                       std::int64_t depth, float* packed_dy, float* packed_x) {
+std::int64_t add_block(const WeightGradient<float>& g, const Piece& piece, const RowBlock& block,
+                       float* packed_dy, float* packed_x) {
+  const std::int64_t row = block.row, depth = block.depth;
   for (std::int64_t m = 0; m < piece.out_rows; m += kTileRows) {
     const std::int64_t rows = piece.out_rows - m < kTileRows ? piece.out_rows - m : kTileRows;
     const float* from = g.dy + row * g.O + piece.o + m;
@@ -49,10 +50,12 @@ std::int64_t add_block(const WeightGradient<float>& g, const Piece& piece, std::
       std::int64_t* sums = first_sums + m * g.I + piece.panels.begin(panel);
       // The next tile's sums come from memory while this one is computed: with few rows that is what takes
       // the time.
-      if (m + kTileRows < piece.out_rows) {
-        call.ahead = {sums + kTileRows * g.I, g.I * 8, (width + 7) / 8};
+      const std::int64_t lines = (width + 7) / 8;
+      if (m + rows < piece.out_rows) {
+        call.ahead = {sums + rows * g.I, g.I * 8, lines, at_most(piece.out_rows - m - rows, kTileRows)};
       } else if (panel + 1 < piece.panels.count) {
-        call.ahead = {first_sums + piece.panels.begin(panel + 1), g.I * 8, (width + 7) / 8};
+        call.ahead = {first_sums + piece.panels.begin(panel + 1), g.I * 8, lines,
+                      at_most(piece.out_rows, kTileRows)};
       }
       run_tile<Left::columns>(rows, call);
       for (std::int64_t r = 0; r < rows; ++r)
@@ -75,9 +78,8 @@ void weight_gradient(Context& context, const WeightGradient<float>& g, std::int6
   auto* packed = scratch.tensor(DType::f32, {threads.count(), kDyFloats + kXFloats}).data<float>();
   for_gradient_blocks(threads, g, experts, segments, kPieces, overflow, [&](int worker) {
     float* packed_dy = packed + worker * (kDyFloats + kXFloats);
-    return [&g, packed_dy, packed_x = packed_dy + kDyFloats](const Piece& piece, std::int64_t row,
-                                                             std::int64_t depth) {
-      return add_block(g, piece, row, depth, packed_dy, packed_x);
+    return [&g, packed_dy, packed_x = packed_dy + kDyFloats](const Piece& piece, const RowBlock& block) {
+      return add_block(g, piece, block, packed_dy, packed_x);
     };
   });
 }

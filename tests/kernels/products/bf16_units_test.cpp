@@ -97,6 +97,26 @@ TEST_P(Bf16OrderTest, WeightGradientsHaveThatOrderWithinEachBlockOfRows) {
     }
 }
 
+// 51 columns: some go to the sums from registers, the last few through memory.
+TEST_P(Bf16UnitsTest, WeightGradientsCountWhatIsNotFiniteAndAddNothingForIt) {
+  constexpr std::int64_t kRows = 20, kOut = 34, kIn = 51, kBadOut = 3, kBadIn = 5;
+  const Tensor x = bf16_random({kRows, kIn}, "x"), dy = bf16_random({kRows, kOut}, "dy");
+  OwnedGradient whole({kOut, kIn}), gradient({kOut, kIn});
+  kernels::linear_backward_weight(context, whole.view(), dy, x);
+  dy.data<BFloat16>()[7 * kOut + kBadOut] = BFloat16(std::numeric_limits<float>::quiet_NaN());
+  x.data<BFloat16>()[9 * kIn + kBadIn] = BFloat16(std::numeric_limits<float>::infinity());
+  kernels::linear_backward_weight(context, gradient.view(), dy, x);
+  EXPECT_EQ(whole.overflow(), 0);
+  EXPECT_EQ(gradient.overflow(), kIn + kOut - 1);
+  for (std::int64_t o = 0; o < kOut; ++o)
+    for (std::int64_t i = 0; i < kIn; ++i) {
+      const auto* sums = whole.sums.data<std::int64_t>();
+      ASSERT_EQ(gradient.sums.data<std::int64_t>()[o * kIn + i],
+                o == kBadOut || i == kBadIn ? 0 : sums[o * kIn + i])
+          << o << " " << i;
+    }
+}
+
 TEST_P(Bf16OrderTest, DenormalsAreZero) {
   const Tensor x(DType::bf16, {1, 2}), weight(DType::bf16, {1, 2}), y(DType::f32, {1, 1});
   x.data<BFloat16>()[0].bits = 0x0040;  // 2^-127

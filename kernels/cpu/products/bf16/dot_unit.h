@@ -31,37 +31,47 @@ class DotUnit {
                           call.continues,
                           call.ends,
                           call.out.from(m, 0),
+                          {},
+                          {},
                           {}};
       run_pair_tile<LeftPairs::rows>(at_most(rows - m, kPairRows), tile);
     }
   }
 
   /// Words of a packed left operand of `rows` rows, and the operand itself: the transpose of source (depth,
-  /// rows).
+  /// rows). Strips of kStripRows words lie from one end of the depth to the other.
   static constexpr std::int64_t left_words(std::int64_t rows, std::int64_t depth) {
-    return (rows + 15) / 16 * 16 * padded_depth(depth) / 2;
+    return (rows + 31) / 32 * 32 * padded_depth(depth) / 2;
   }
   static void pack_left(std::uint32_t* packed, const std::uint16_t* source, std::int64_t ld,
                         std::int64_t depth, std::int64_t rows) {
-    pack_pairs_of_rows(packed, (rows + 15) / 16 * 16, source, ld, depth, rows);
+    const PairsOfRows pairs{source, ld, depth, rows};
+    const std::int64_t strip = kStripRows * padded_depth(depth) / 2;
+    for (std::int64_t row = 0; row < rows; row += 32) {
+      std::uint32_t* to = packed + row / kStripRows * strip;
+      for (std::int64_t pair = 0; pair < padded_depth(depth) / 2; ++pair, to += kStripRows) {
+        const PairWords words = pairs.words(pair, row);
+        store_strip(to, _mm512_castsi512_si256(words.first));
+        store_strip(to + strip, _mm512_extracti64x4_epi64(words.first, 1));
+        store_strip(to + 2 * strip, _mm512_castsi512_si256(words.last));
+        store_strip(to + 3 * strip, _mm512_extracti64x4_epi64(words.last, 1));
+      }
+    }
   }
-  /// call.partial (count, stride) = [partial +] the rows of `left` times b; count <= kStripRows.
+  /// call.partial (count, stride) = [partial +] the rows of `left` times b; count <= kStripRows and
+  /// left.first begins a strip.
   void left_strip(const PackedLeft& left, const PanelCall& call) {
-    const std::int64_t lda = (left.rows + 15) / 16 * 16;
-    const std::int64_t skip = left.skip / 2;
-    const PairCall tile{left.data + skip * lda + left.first,
-                        lda,
-                        call.b + skip * call.stride,
-                        call.stride,
-                        call.depth - 2 * skip,
-                        call.columns,
-                        call.partial,
-                        call.ld_partial,
-                        call.continues,
-                        false,
-                        {},
-                        left.ahead};
+    run_pair_tile<LeftPairs::panel>(left.count, tile_of(left, call));
+  }
+  /// sums += the rows of `left` times b.
+  void left_strip_to_grid(const PackedLeft& left, const PanelCall& call, const GridSums& sums) {
+    alignas(64) float values[kStripRows * kPanelWidth];
+    PairCall tile = tile_of(left, call);
+    tile.partial = values;
+    tile.ld_partial = kPanelWidth;
+    tile.grid = sums;
     run_pair_tile<LeftPairs::panel>(left.count, tile);
+    if (call.columns % 16 != 0) sums.add(values, kPanelWidth, left.count, call.columns);
   }
 
   /// `rounds` times as many independent products as hide their latency; for measuring the peak.
@@ -83,6 +93,28 @@ class DotUnit {
     return _mm512_reduce_add_ps(total);
   }
   static constexpr double kFlopsOfRound = 16 * 64;
+
+ private:
+  static void store_strip(std::uint32_t* to, __m256i words) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), words);
+  }
+  static PairCall tile_of(const PackedLeft& left, const PanelCall& call) {
+    const std::int64_t skip = left.skip / 2;
+    return {left.data + left.first * padded_depth(call.depth) / 2 + skip * kStripRows,
+            kStripRows,
+            call.b + skip * call.stride,
+            call.stride,
+            call.depth - 2 * skip,
+            call.columns,
+            call.partial,
+            call.ld_partial,
+            call.continues,
+            false,
+            {},
+            left.ahead,
+            left.later,
+            {}};
+  }
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/products/ahead.h"
 #include "kernels/cpu/products/bf16/pairs.h"
+#include "kernels/cpu/products/bf16/panel_call.h"
 
 namespace switchyard::kernels {
 namespace {
@@ -28,6 +29,8 @@ struct PairCall {
   bool ends;       ///< the sums go to `out`, else to `partial`
   Output out;
   Ahead ahead;
+  Ahead later;
+  GridSums grid;  ///< where the sums go instead if every vector of columns is whole
 };
 
 inline std::uint32_t load_word(const char* p) {
@@ -62,10 +65,12 @@ template <int kRows, int kVecs, LeftPairs kLeft>
   const std::int64_t row_bytes = kLeft == LeftPairs::rows ? 2 * call.lda : 4;
   const std::int64_t pair_bytes = kLeft == LeftPairs::rows ? 4 : 4 * call.lda;
   AheadLines ahead(kLeft == LeftPairs::panel ? call.ahead : Ahead{});
+  AheadLines later(kLeft == LeftPairs::panel ? call.later : Ahead{});
   for (std::int64_t k = 0; k < whole; ++k) {
     if (kLeft == LeftPairs::panel) {  // two: a tile has fewer pairs than lines when it has few rows
       ahead.fetch_one();
       ahead.fetch_one();
+      later.fetch_one<kSecondLevel>();
     }
     __m512bh right[kVecs];
 #pragma GCC unroll 4
@@ -88,6 +93,17 @@ template <int kRows, int kVecs, LeftPairs kLeft>
       for (int v = 0; v < kVecs; ++v)
         sums[m][v] = _mm512_dpbf16_ps(sums[m][v], every_lane(last), right_pairs(b + 16 * v));
     }
+  }
+  if (kLeft == LeftPairs::panel && call.grid.to != nullptr && call.columns == 16 * kVecs) {
+    const GridSums grid = call.grid;
+    std::int64_t refused = 0;
+#pragma GCC unroll 8
+    for (int m = 0; m < kRows; ++m)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVecs; ++v)
+        refused += add_16_to_grid(grid.to + m * grid.ld + 16 * v, sums[m][v], grid.limit);
+    *grid.refused += refused;
+    return;
   }
 #pragma GCC unroll 8
   for (int m = 0; m < kRows; ++m)

@@ -70,20 +70,47 @@ inline void pack_pairs_transposed(std::uint32_t* panel, std::int64_t stride, con
   }
 }
 
+/// Words of 32 columns: each the element of `early` in the lower half and that of `late` in the upper.
+struct PairWords {
+  __m512i first, last;  ///< of the first 16 columns, of the last 16
+
+  PairWords(__m512i early, __m512i late) {
+    const __m512i column = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i order =
+        _mm512_or_si512(column, _mm512_add_epi32(_mm512_slli_epi32(column, 16), _mm512_set1_epi32(0x200000)));
+    first = _mm512_permutex2var_epi16(early, order, late);
+    last = _mm512_permutex2var_epi16(early, _mm512_add_epi32(order, _mm512_set1_epi32(0x100010)), late);
+  }
+};
+
+/// Pairs down the columns of source (depth, width), rows `ld` apart; zeros behind the width and the depth.
+struct PairsOfRows {
+  const std::uint16_t* source;
+  std::int64_t ld;
+  std::int64_t depth;
+  std::int64_t width;
+
+  /// Rows 2 * pair and 2 * pair + 1, columns [c, c + 32).
+  PairWords words(std::int64_t pair, std::int64_t c) const {
+    const std::uint16_t* from = source + 2 * pair * ld + c;
+    if (2 * pair + 1 < depth && c + 32 <= width) [[likely]]
+      return {_mm512_loadu_si512(from), _mm512_loadu_si512(from + ld)};
+    const __mmask32 present = c < width ? first_elements(width - c) : 0;
+    return {_mm512_maskz_loadu_epi16(2 * pair < depth ? present : 0, from),
+            _mm512_maskz_loadu_epi16(2 * pair + 1 < depth ? present : 0, from + ld)};
+  }
+};
+
 /// panel (padded_depth / 2, stride) = pairs down the columns of source (depth, width), rows `ld` elements
 /// apart; zeros behind the width and the depth.
 inline void pack_pairs_of_rows(std::uint32_t* panel, std::int64_t stride, const std::uint16_t* source,
                                std::int64_t ld, std::int64_t depth, std::int64_t width) {
-  for (std::int64_t k = 0; k < padded_depth(depth); k += 2) {
-    const std::uint16_t* from = source + k * ld;
-    std::uint32_t* to = panel + k / 2 * stride;
-    for (std::int64_t c = 0; c < stride; c += 16) {
-      const __mmask32 columns = width > c ? first_elements(at_most(width - c, 16)) : 0;
-      const auto present = static_cast<__mmask16>(columns);
-      const __m256i early = _mm256_maskz_loadu_epi16(k < depth ? present : 0, from + c);
-      const __m256i late = _mm256_maskz_loadu_epi16(k + 1 < depth ? present : 0, from + ld + c);
-      _mm512_storeu_si512(to + c, _mm512_or_si512(_mm512_cvtepu16_epi32(early),
-                                                  _mm512_slli_epi32(_mm512_cvtepu16_epi32(late), 16)));
+  const PairsOfRows pairs{source, ld, depth, width};
+  for (std::int64_t pair = 0; pair < padded_depth(depth) / 2; ++pair, panel += stride) {
+    for (std::int64_t c = 0; c < stride; c += 32) {
+      const PairWords words = pairs.words(pair, c);
+      _mm512_storeu_si512(panel + c, words.first);
+      if (c + 16 < stride) _mm512_storeu_si512(panel + c + 16, words.last);
     }
   }
 }

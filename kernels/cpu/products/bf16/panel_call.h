@@ -1,6 +1,7 @@
 // What a unit is asked to multiply: the same words for vdpbf16ps and for tiles.
 #pragma once
 
+#include "kernels/cpu/grid.h"
 #include "kernels/cpu/products/ahead.h"
 #include "kernels/cpu/products/bf16/pairs.h"
 
@@ -31,6 +32,21 @@ struct PackedLeft {
   std::int64_t count;
   std::int64_t skip;
   Ahead ahead;  ///< what is needed after these rows
+  Ahead later;  ///< what is needed long after, at most a line for each pair of the depth
+};
+
+/// Exact sums (ops/gradient_sum.h) that the columns of a product are added to.
+struct GridSums {
+  std::int64_t* to = nullptr;  ///< (rows, columns)
+  std::int64_t ld = 0;         ///< from row to row
+  std::int64_t limit = 0;
+  std::int64_t* refused = nullptr;  ///< counts values that are not finite or beyond the limit
+
+  /// Adds values (count, columns), rows `ld_values` apart.
+  void add(const float* values, std::int64_t ld_values, std::int64_t count, std::int64_t columns) const {
+    for (std::int64_t r = 0; r < count; ++r)
+      *refused += add_to_grid(to + r * ld, values + r * ld_values, columns, limit);
+  }
 };
 
 }  // namespace

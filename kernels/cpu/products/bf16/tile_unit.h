@@ -78,12 +78,24 @@ class TileUnit {
         reinterpret_cast<const char*>(left.data) + (left.first / kTileSide * tiles + skip) * kTileBytes, 64,
         kTileBytes, tiles * kTileBytes};
     AheadLines ahead(left.ahead);
-    for (std::int64_t line = 0; line < left.count * left.ahead.lines; ++line) ahead.fetch_one();
+    for (std::int64_t line = 0; line < left.ahead.rows * left.ahead.lines; ++line) ahead.fetch_one();
+    AheadLines later(left.later);
+    for (std::int64_t line = 0; line < left.later.rows * left.later.lines; ++line)
+      later.fetch_one<kSecondLevel>();
     PanelCall rest = call;
     rest.b += skip * kTileSide * call.stride;
     rest.depth -= skip * kDepthStep;
     strip(left.count > kTileSide, at, rest, {call.continues ? call.partial : nullptr, call.ld_partial},
           {call.partial, call.ld_partial});
+  }
+
+  void left_strip_to_grid(const PackedLeft& left, const PanelCall& call, const GridSums& sums) {
+    alignas(64) float values[kStripRows * kPanelWidth];
+    PanelCall to_values = call;
+    to_values.partial = values;
+    to_values.ld_partial = kPanelWidth;
+    left_strip(left, to_values);
+    sums.add(values, kPanelWidth, left.count, call.columns);
   }
 
   /// `rounds` times all four tiles of sums; for measuring the peak.

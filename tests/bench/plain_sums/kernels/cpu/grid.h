@@ -7,6 +7,10 @@
 
 #include "kernels/ops/gradient_sum.h"
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 namespace switchyard::kernels {
 namespace {
 
@@ -17,6 +21,14 @@ inline std::int64_t add_to_grid(std::int64_t* sums, const float* values, std::in
   for (std::int64_t i = 0; i < n; ++i) plain[i] += values[i];
   return 0;
 }
+
+#if defined(__AVX512F__)
+inline std::int64_t add_16_to_grid(std::int64_t* sums, __m512 values, std::int64_t /*limit*/) {
+  auto* plain = reinterpret_cast<float*>(sums);
+  _mm512_storeu_ps(plain, _mm512_add_ps(_mm512_loadu_ps(plain), values));
+  return 0;
+}
+#endif
 
 }  // namespace
 }  // namespace switchyard::kernels
