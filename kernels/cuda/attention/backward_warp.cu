@@ -30,32 +30,22 @@ __global__ void __launch_bounds__(kAttentionThreads, 1)
   __nv_bfloat16* outputs = queries + Rows::elements(kOwnRows);
   __nv_bfloat16* keys = outputs + Rows::elements(kOwnRows);
   __nv_bfloat16* values = keys + Rows::elements(kTile);
-  const auto first = static_cast<std::int32_t>(gridDim.x - 1 - blockIdx.x) * kOwnRows;
-  const auto h = static_cast<std::int32_t>(blockIdx.y) % shape.H;
-  const auto b = static_cast<std::int32_t>(blockIdx.y) / shape.H;
-  const std::int32_t g = h / (shape.H / shape.G);
-  const std::int64_t query_line = static_cast<std::int64_t>(shape.H) * shape.D;
-  const std::int64_t key_line = static_cast<std::int64_t>(shape.G) * shape.D;
-  const std::int64_t keys_at = at(shape, b, 0, shape.S, g, shape.G);
-  const std::int64_t queries_at = at(shape, b, 0, shape.T, h, shape.H);
-  Range seen[2];
+  const OwnQueries own(shape);
   float log_total[2];
   float mean[2];
   for (int half = 0; half < 2; ++half) {
-    const std::int32_t t = first + fragment_row(half);
-    const bool works = t < shape.T;
-    seen[half] = works ? keys_of(shape, t) : Range{0, 0};
-    log_total[half] = works ? lse[statistic(shape, b, h, t)] : 0.0F;
-    mean[half] = works ? delta[statistic(shape, b, h, t)] : 0.0F;
+    const bool exists = own.query(half) < shape.T;
+    const std::int64_t place = statistic(shape, own.b, own.h, own.query(half));
+    log_total[half] = exists ? lse[place] : 0.0F;
+    mean[half] = exists ? delta[place] : 0.0F;
   }
-  Rows::template bring<kOwnRows>(queries, q + queries_at, query_line, first, shape.T, shape.D);
-  Rows::template bring<kOwnRows>(outputs, dy + queries_at, query_line, first, shape.T, shape.D);
+  Rows::template bring<kOwnRows>(queries, q + own.queries_at, own.line, own.first, shape.T, shape.D);
+  Rows::template bring<kOwnRows>(outputs, dy + own.queries_at, own.line, own.first, shape.T, shape.D);
   float sums[kHead / 8][4] = {};
-  const std::int32_t keys_end = keys_of(shape, min(shape.T, first + kOwnRows) - 1).end;
-  for (std::int32_t s = keys_of(shape, first).first / kTile * kTile; s < keys_end; s += kTile) {
+  for (std::int32_t s = own.keys.first / kTile * kTile; s < own.keys.end; s += kTile) {
     __syncthreads();
-    Rows::template bring<kTile>(keys, k + keys_at, key_line, s, shape.S, shape.D);
-    Rows::template bring<kTile>(values, v + keys_at, key_line, s, shape.S, shape.D);
+    Rows::template bring<kTile>(keys, k + own.keys_at, own.key_line, s, shape.S, shape.D);
+    Rows::template bring<kTile>(values, v + own.keys_at, own.key_line, s, shape.S, shape.D);
     copies_commit();
     copies_wait<0>();
     __syncthreads();
@@ -68,14 +58,14 @@ __global__ void __launch_bounds__(kAttentionThreads, 1)
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const std::int32_t key = s + fragment_column(n, i);
-        const bool sees = key >= seen[i / 2].first && key < seen[i / 2].end;
+        const bool sees = key >= own.seen[i / 2].first && key < own.seen[i / 2].end;
         const float weight = __expf(scores[n][i] * shape.scale - log_total[i / 2]);
         scores[n][i] = sees ? weight * (products[n][i] - mean[i / 2]) * shape.scale : 0.0F;
       }
     Rows::add(sums, scores, keys);
   }
   const float factor[2] = {1, 1};
-  Rows::store(dq + queries_at, query_line, first, shape.T, sums, factor, shape.D);
+  Rows::store(dq + own.queries_at, own.line, own.first, shape.T, sums, factor, shape.D);
 }
 
 template <int kHead>

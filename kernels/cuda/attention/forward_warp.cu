@@ -68,36 +68,21 @@ __global__ void __launch_bounds__(kAttentionThreads)
   auto* queries = dynamic_shared<__nv_bfloat16>();
   __nv_bfloat16* keys = queries + Rows::elements(kOwnRows);
   __nv_bfloat16* values = keys + Rows::elements(kTile);
-  // The last queries, which see most keys, first.
-  const auto first = static_cast<std::int32_t>(gridDim.x - 1 - blockIdx.x) * kOwnRows;
-  const auto h = static_cast<std::int32_t>(blockIdx.y) % shape.H;
-  const auto b = static_cast<std::int32_t>(blockIdx.y) / shape.H;
-  const std::int32_t g = h / (shape.H / shape.G);
-  const std::int64_t query_line = static_cast<std::int64_t>(shape.H) * shape.D;
-  const std::int64_t key_line = static_cast<std::int64_t>(shape.G) * shape.D;
-  const std::int64_t keys_at = at(shape, b, 0, shape.S, g, shape.G);
-  const std::int64_t queries_at = at(shape, b, 0, shape.T, h, shape.H);
-  const std::int32_t end = min(shape.T, first + kOwnRows);
-  Range seen[2];
-  for (int half = 0; half < 2; ++half) {
-    const std::int32_t t = first + fragment_row(half);
-    seen[half] = t < shape.T ? keys_of(shape, t) : Range{0, 0};
-  }
-  Rows::template bring<kOwnRows>(queries, q + queries_at, query_line, first, shape.T, shape.D);
+  const OwnQueries own(shape);
+  Rows::template bring<kOwnRows>(queries, q + own.queries_at, own.line, own.first, shape.T, shape.D);
   float sums[kHead / 8][4] = {};
   Running running;
-  const std::int32_t keys_end = keys_of(shape, end - 1).end;
-  for (std::int32_t s = keys_of(shape, first).first / kTile * kTile; s < keys_end; s += kTile) {
+  for (std::int32_t s = own.keys.first / kTile * kTile; s < own.keys.end; s += kTile) {
     __syncthreads();  // the tile before has been read
-    Rows::template bring<kTile>(keys, k + keys_at, key_line, s, shape.S, shape.D);
-    Rows::template bring<kTile>(values, v + keys_at, key_line, s, shape.S, shape.D);
+    Rows::template bring<kTile>(keys, k + own.keys_at, own.key_line, s, shape.S, shape.D);
+    Rows::template bring<kTile>(values, v + own.keys_at, own.key_line, s, shape.S, shape.D);
     copies_commit();
     copies_wait<0>();
     __syncthreads();
     float scores[kBlocks][4];
     float factor[2];
     Rows::multiply(scores, queries, keys);
-    soften(scores, running, factor, seen, s, shape.scale);
+    soften(scores, running, factor, own.seen, s, shape.scale);
 #pragma unroll
     for (int n = 0; n < kHead / 8; ++n)
 #pragma unroll
@@ -105,12 +90,11 @@ __global__ void __launch_bounds__(kAttentionThreads)
     Rows::add(sums, scores, values);
   }
   const float factor[2] = {1.0F / running.total[0], 1.0F / running.total[1]};
-  Rows::store(y + queries_at, query_line, first, shape.T, sums, factor, shape.D);
-  for (int half = 0; half < 2; ++half) {
-    const std::int32_t t = first + fragment_row(half);
-    if (threadIdx.x % 4 == 0 && t < shape.T)
-      lse[statistic(shape, b, h, t)] = log_sum(running.largest[half], running.total[half]);
-  }
+  Rows::store(y + own.queries_at, own.line, own.first, shape.T, sums, factor, shape.D);
+  for (int half = 0; half < 2; ++half)
+    if (threadIdx.x % 4 == 0 && own.query(half) < shape.T)
+      lse[statistic(shape, own.b, own.h, own.query(half))] =
+          log_sum(running.largest[half], running.total[half]);
 }
 
 }  // namespace

@@ -82,33 +82,57 @@ __device__ void store(T* to, const float (&sums)[kParts], float factor, int D) {
     if (p * kWarp + lane() < D) to[p * kWarp + lane()] = from_float<T>(sums[p] * factor);
 }
 
+// The query of a warp: t of head h of sequence b, whose keys and values are those of group g.
+struct OwnQuery {
+  std::int32_t b, h, g, t;
+  bool exists;  // the last block may have more warps than queries
+  Range keys;   // that it sees
+  Range tiles;  // keys that any query of the block sees, from where a tile begins
+
+  __device__ explicit OwnQuery(const AttentionShape& shape) {
+    const auto first = static_cast<std::int32_t>(blockIdx.x) * kWarps;
+    const std::int32_t last = min(shape.T, first + kWarps) - 1;
+    h = static_cast<std::int32_t>(blockIdx.y) % shape.H;
+    b = static_cast<std::int32_t>(blockIdx.y) / shape.H;
+    g = h / (shape.H / shape.G);
+    t = first + warp();
+    exists = t < shape.T;
+    keys = exists ? keys_of(shape, t) : Range{0, 0};
+    tiles = {keys_of(shape, first).first / kTile * kTile, keys_of(shape, last).end};
+  }
+
+  // Brings tile after tile of keys (tile 0 of the room) and values (1), and calls visit(sees, seen) where the
+  // query sees any: whether it sees the key of this lane, and of which lanes.
+  template <typename T, typename Visit>
+  __device__ void walk_tiles(const AttentionShape& shape, Room& room, const T* k, const T* v,
+                             Visit&& visit) const {
+    const std::int64_t line = static_cast<std::int64_t>(shape.G) * shape.D;
+    const std::int64_t from = at(shape, b, 0, shape.S, g, shape.G);
+    for (std::int32_t s = tiles.first; s < tiles.end; s += kTile) {
+      __syncthreads();
+      room.bring(0, k + from, line, s, shape.S, shape.D);
+      room.bring(1, v + from, line, s, shape.S, shape.D);
+      __syncthreads();
+      const bool sees = s + lane() >= keys.first && s + lane() < keys.end;
+      const unsigned seen = __ballot_sync(kAllLanes, sees ? 1 : 0);
+      if (seen != 0) visit(sees, seen);
+    }
+  }
+};
+
 template <typename T>
 __global__ void __launch_bounds__(kThreads, 2)
     attention_forward_warp_per_query(const AttentionShape shape, T* y, float* lse, const T* q, const T* k,
                                      const T* v) {
   const int D = shape.D;
   Room room(D);
-  const auto first = static_cast<std::int32_t>(blockIdx.x) * kWarps;
-  const auto h = static_cast<std::int32_t>(blockIdx.y) % shape.H;
-  const auto b = static_cast<std::int32_t>(blockIdx.y) / shape.H;
-  const std::int32_t g = h / (shape.H / shape.G);
-  const std::int32_t t = first + warp();
-  const std::int32_t last = min(shape.T, first + kWarps) - 1;
-  const Range mine = t < shape.T ? keys_of(shape, t) : Range{0, 0};
-  if (t < shape.T) room.keep(0, q + at(shape, b, t, shape.T, h, shape.H), D);
+  const OwnQuery own(shape);
+  const std::int64_t row = at(shape, own.b, own.t, shape.T, own.h, shape.H);
+  if (own.exists) room.keep(0, q + row, D);
   float largest = -INFINITY;
   float total = 0;
   float sums[kParts] = {};
-  const std::int64_t line = static_cast<std::int64_t>(shape.G) * D;
-  for (std::int32_t s = keys_of(shape, first).first / kTile * kTile; s < keys_of(shape, last).end;
-       s += kTile) {
-    __syncthreads();
-    room.bring(0, k + at(shape, b, 0, shape.S, g, shape.G), line, s, shape.S, D);
-    room.bring(1, v + at(shape, b, 0, shape.S, g, shape.G), line, s, shape.S, D);
-    __syncthreads();
-    const bool sees = s + lane() >= mine.first && s + lane() < mine.end;
-    const unsigned seen = __ballot_sync(kAllLanes, sees ? 1 : 0);
-    if (seen == 0) continue;
+  own.walk_tiles(shape, room, k, v, [&](bool sees, unsigned seen) {
     const float score = sees ? room.dot(0, 0, D) * shape.scale : -INFINITY;
     const float higher = fmaxf(largest, warp_max(score));
     const float factor = largest == -INFINITY ? 0.0F : exponential(largest - higher);
@@ -118,10 +142,10 @@ __global__ void __launch_bounds__(kThreads, 2)
     for (int p = 0; p < kParts; ++p) sums[p] *= factor;
     add_lines(sums, seen, weight, room, 1, D);
     largest = higher;
-  }
-  if (t >= shape.T) return;
-  store(y + at(shape, b, t, shape.T, h, shape.H), sums, 1.0F / total, D);
-  if (lane() == 0) lse[statistic(shape, b, h, t)] = log_sum(largest, total);
+  });
+  if (!own.exists) return;
+  store(y + row, sums, 1.0F / total, D);
+  if (lane() == 0) lse[statistic(shape, own.b, own.h, own.t)] = log_sum(largest, total);
 }
 
 template <typename T>
@@ -145,34 +169,23 @@ __global__ void __launch_bounds__(kThreads, 2)
                                 const T* q, const T* k, const T* v, const float* lse) {
   const int D = shape.D;
   Room room(D);
-  const auto first = static_cast<std::int32_t>(blockIdx.x) * kWarps;
-  const auto h = static_cast<std::int32_t>(blockIdx.y) % shape.H;
-  const auto b = static_cast<std::int32_t>(blockIdx.y) / shape.H;
-  const std::int32_t g = h / (shape.H / shape.G);
-  const std::int32_t t = first + warp();
-  const std::int32_t last = min(shape.T, first + kWarps) - 1;
-  const bool works = t < shape.T;
-  const Range mine = works ? keys_of(shape, t) : Range{0, 0};
-  if (works) room.keep(0, q + at(shape, b, t, shape.T, h, shape.H), D);
-  if (works) room.keep(1, dy + at(shape, b, t, shape.T, h, shape.H), D);
-  const float log_total = works ? lse[statistic(shape, b, h, t)] : 0.0F;
-  const float mean = works ? delta[statistic(shape, b, h, t)] : 0.0F;
+  const OwnQuery own(shape);
+  const std::int64_t row = at(shape, own.b, own.t, shape.T, own.h, shape.H);
+  float log_total = 0;
+  float mean = 0;
+  if (own.exists) {
+    room.keep(0, q + row, D);
+    room.keep(1, dy + row, D);
+    log_total = lse[statistic(shape, own.b, own.h, own.t)];
+    mean = delta[statistic(shape, own.b, own.h, own.t)];
+  }
   float sums[kParts] = {};
-  const std::int64_t line = static_cast<std::int64_t>(shape.G) * D;
-  for (std::int32_t s = keys_of(shape, first).first / kTile * kTile; s < keys_of(shape, last).end;
-       s += kTile) {
-    __syncthreads();
-    room.bring(0, k + at(shape, b, 0, shape.S, g, shape.G), line, s, shape.S, D);
-    room.bring(1, v + at(shape, b, 0, shape.S, g, shape.G), line, s, shape.S, D);
-    __syncthreads();
-    const bool sees = s + lane() >= mine.first && s + lane() < mine.end;
-    const unsigned seen = __ballot_sync(kAllLanes, sees ? 1 : 0);
-    if (seen == 0) continue;
+  own.walk_tiles(shape, room, k, v, [&](bool sees, unsigned seen) {
     const float weight = sees ? exponential(room.dot(0, 0, D) * shape.scale - log_total) : 0.0F;
     const float dscore = sees ? weight * (room.dot(1, 1, D) - mean) * shape.scale : 0.0F;
     add_lines(sums, seen, dscore, room, 0, D);
-  }
-  if (works) store(dq + at(shape, b, t, shape.T, h, shape.H), sums, 1.0F, D);
+  });
+  if (own.exists) store(dq + row, sums, 1.0F, D);
 }
 
 template <typename T>

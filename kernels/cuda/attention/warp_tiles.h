@@ -116,6 +116,32 @@ __device__ inline int fragment_column(int n, int i) {
   return 8 * n + static_cast<int>(threadIdx.x) % 4 * 2 + i % 2;
 }
 
+/// The queries of a block, and what a lane's two of them see.
+struct OwnQueries {
+  std::int32_t b, h, first;
+  std::int64_t line, key_line;  ///< elements from query to query, from key to key
+  std::int64_t queries_at;      ///< of query 0 of the head
+  std::int64_t keys_at;         ///< of key 0 of its group
+  Range keys;                   ///< that any of the block's queries sees
+  Range seen[2];                ///< by the query of fragment_row(half); none behind the last query
+
+  /// The last queries, which see most keys, belong to the first blocks.
+  __device__ explicit OwnQueries(const AttentionShape& shape)
+      : b(static_cast<std::int32_t>(blockIdx.y) / shape.H),
+        h(static_cast<std::int32_t>(blockIdx.y) % shape.H),
+        first(static_cast<std::int32_t>(gridDim.x - 1 - blockIdx.x) * kOwnRows),
+        line(static_cast<std::int64_t>(shape.H) * shape.D),
+        key_line(static_cast<std::int64_t>(shape.G) * shape.D),
+        queries_at(at(shape, b, 0, shape.T, h, shape.H)),
+        keys_at(at(shape, b, 0, shape.S, h / (shape.H / shape.G), shape.G)),
+        keys{keys_of(shape, first).first, keys_of(shape, min(shape.T, first + kOwnRows) - 1).end} {
+    for (int half = 0; half < 2; ++half)
+      seen[half] = query(half) < shape.T ? keys_of(shape, query(half)) : Range{0, 0};
+  }
+
+  __device__ std::int32_t query(int half) const { return first + fragment_row(half); }
+};
+
 /// Calls visitor(integral_constant<int, kHead>) for the narrowest head compiled that holds D.
 template <typename Visitor>
 void with_head(int D, Visitor&& visitor) {
