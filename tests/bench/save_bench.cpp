@@ -1,7 +1,8 @@
 // What saving costs a training run: how long a save in the background holds up the step (a copy of the rank's
-// state, at how many bytes a second), and the share of time that saves take at a given interval: one run in
-// which stretches of so many steps without a save and with one take turns, compared pair by pair.
-//   save_bench [--width N] [--layers N] [--pairs N] [--every N] [--folder DIR]
+// state, at how many bytes a second), and the share of time that saves take at a given interval: what the
+// steps from a save's start to its commit take above the quiet ones around them.
+//   save_bench [--width N] [--layers N] [--saves N] [--quiet N] [--every N] [--folder DIR]
+// --quiet: steps between a commit and the next save; --every: the interval that the share is told for.
 #include <fmt/format.h>
 #include <sys/resource.h>
 
@@ -11,6 +12,7 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -35,7 +37,7 @@ double median(std::vector<double> values) {
 }
 
 struct Options {
-  std::int64_t width = 256, layers = 4, pairs = 10, every = 50;
+  std::int64_t width = 256, layers = 4, saves = 20, quiet = 8, every = 50;
   std::filesystem::path folder = std::filesystem::temp_directory_path() / "switchyard-save-bench";
 };
 
@@ -43,7 +45,8 @@ Options parse(int argc, char** argv) {
   Options options;
   const std::map<std::string, std::int64_t*> numbers = {{"--width", &options.width},
                                                         {"--layers", &options.layers},
-                                                        {"--pairs", &options.pairs},
+                                                        {"--saves", &options.saves},
+                                                        {"--quiet", &options.quiet},
                                                         {"--every", &options.every}};
   for (int i = 1; i + 1 < argc; i += 2) {
     const auto found = numbers.find(argv[i]);
@@ -54,6 +57,8 @@ Options parse(int argc, char** argv) {
     else
       throw UserError(fmt::format("save_bench: unknown option {}", argv[i]));
   }
+  for (const auto& [name, value] : numbers)
+    if (*value < 1) throw UserError(fmt::format("save_bench: {} must be at least 1; got {}", name, *value));
   return options;
 }
 
@@ -122,29 +127,45 @@ double copy_seconds(const std::vector<moe::StateSlice>& slices, std::vector<char
   return kernels::seconds_since(start);
 }
 
-/// What saves cost: seconds of each.
-struct Blocked {
-  std::vector<double> start, finish;
+/// Seconds of one save and of the steps around it.
+struct Save {
+  double start = 0;           ///< the step is held up by the copy
+  double commit = 0;          ///< and by the commit
+  std::vector<double> steps;  ///< from the one after which it starts to its commit, with both
+  std::vector<double> quiet;  ///< steps after it
 };
 
-/// Seconds of `steps` steps; with `saver`, one save is started after the first of them and committed as soon
-/// as it is written, as the trainer does it.
-double stretch(Run& run, std::int64_t steps, std::int64_t& step, app::Checkpointer* saver, Blocked& blocked) {
-  const auto begin = Clock::now();
-  for (std::int64_t i = 0; i < steps; ++i) {
+/// A save that is committed as soon as it is written, as the trainer does it, and `quiet` steps.
+Save save_once(Run& run, app::Checkpointer& saver, std::int64_t& step, std::int64_t quiet) {
+  Save save;
+  const auto timed_step = [&](std::vector<double>& seconds, auto&& then) {
+    const auto begin = Clock::now();
     run.step();
     ++step;
-    if (saver == nullptr) continue;
-    const auto start = Clock::now();
-    if (i == 0) {
-      saver->start(run.context(), step, run.state(), {}, {}, "");
-      blocked.start.push_back(kernels::seconds_since(start));
-    } else if (saver->is_pending() && (!saver->is_busy() || i + 1 == steps)) {
-      saver->finish();
-      blocked.finish.push_back(kernels::seconds_since(start));
-    }
-  }
-  return kernels::seconds_since(begin);
+    const auto after = Clock::now();
+    then(after);
+    seconds.push_back(kernels::seconds_since(begin));
+  };
+  timed_step(save.steps, [&](Clock::time_point begin) {
+    saver.start(run.context(), step, run.state(), {}, {}, "");
+    save.start = kernels::seconds_since(begin);
+  });
+  while (saver.is_pending())
+    timed_step(save.steps, [&](Clock::time_point begin) {
+      if (saver.is_busy()) return;
+      if (!saver.finish()) throw DiskError("save_bench: " + saver.last_failure());
+      save.commit = kernels::seconds_since(begin);
+    });
+  for (std::int64_t i = 0; i < quiet; ++i) timed_step(save.quiet, [](Clock::time_point) {});
+  return save;
+}
+
+/// What a save adds to its steps, measured against quiet ones before and after it.
+double seconds_added(const Save& before, const Save& save) {
+  std::vector<double> quiet = before.quiet;
+  quiet.insert(quiet.end(), save.quiet.begin(), save.quiet.end());
+  const double all = std::accumulate(save.steps.begin(), save.steps.end(), 0.0);
+  return all - static_cast<double>(save.steps.size()) * median(quiet);
 }
 
 int bench(const Options& options) {
@@ -158,30 +179,32 @@ int bench(const Options& options) {
   app::Checkpointer checkpointer(*world, io, options.folder, "bench", run.config().checkpoint);
   checkpointer.reserve(state);
   std::vector<char> memory;
-  std::vector<double> copies, overheads;
-  Blocked blocked;
-  stretch(run, options.every, step, &checkpointer, blocked);  // warm-up
-  blocked = {};
-  for (std::int64_t pair = 0; pair < options.pairs; ++pair) {
-    // By turns without and with first, so that a machine that grows slower favours neither.
-    double off = 0, on = 0;
-    if (pair % 2 == 0) off = stretch(run, options.every, step, nullptr, blocked);
-    on = stretch(run, options.every, step, &checkpointer, blocked);
-    if (pair % 2 == 1) off = stretch(run, options.every, step, nullptr, blocked);
+  std::vector<double> starts, commits, copies, added, steps;
+  Save before = save_once(run, checkpointer, step, options.quiet);  // warm-up
+  for (std::int64_t i = 0; i < options.saves; ++i) {
+    Save save = save_once(run, checkpointer, step, options.quiet);
+    starts.push_back(save.start);
+    commits.push_back(save.commit);
     copies.push_back(copy_seconds(state, memory));
-    overheads.push_back(on / off - 1);
-    fmt::print("pair {}: {} steps in {:.3f} s without and {:.3f} s with a save: {:+.2f} %\n", pair + 1,
-               options.every, off, on, 100 * overheads.back());
+    added.push_back(seconds_added(before, save));
+    steps.push_back(median(save.quiet));
+    fmt::print("save {} of {}: {:+.0f} ms over {} steps of {:.0f} ms\n", i + 1, options.saves,
+               1e3 * added.back(), save.steps.size(), 1e3 * steps.back());
+    before = std::move(save);
   }
   std::filesystem::remove_all(options.folder);
   fmt::print(
       "state {:.1f} MB; a save holds the step up for {:.2f} ms ({:.2f} GB/s), its commit for {:.2f} ms; one "
-      "plain "
-      "copy takes {:.2f} ms ({:.2f} GB/s)\n",
-      bytes / 1e6, 1e3 * median(blocked.start), bytes / median(blocked.start) / 1e9,
-      1e3 * median(blocked.finish), 1e3 * median(copies), bytes / median(copies) / 1e9);
-  fmt::print("one save per {} steps costs {:.2f} % of time (median of {} pairs)\n", options.every,
-             100 * median(overheads), options.pairs);
+      "plain copy takes {:.2f} ms ({:.2f} GB/s)\n",
+      bytes / 1e6, 1e3 * median(starts), bytes / median(starts) / 1e9, 1e3 * median(commits),
+      1e3 * median(copies), bytes / median(copies) / 1e9);
+  const double interval = static_cast<double>(options.every) * median(steps);
+  std::ranges::sort(added);
+  const auto quarter = added.size() / 4;
+  fmt::print(
+      "one save per {} steps costs {:.2f} % of time (median of {} saves; quartiles {:.2f} and {:.2f} %)\n",
+      options.every, 100 * median(added) / interval, options.saves, 100 * added[quarter] / interval,
+      100 * added[added.size() - 1 - quarter] / interval);
   return 0;
 }
 
