@@ -216,7 +216,7 @@ StepRecord Trainer::describe_step(const moe::StepSummary& summary, const moe::Up
   record.seconds = seconds;
   record.tokens_per_second = static_cast<double>(session_.shape().tokens()) / seconds;
   record.flops_per_second = record.tokens_per_second * flops_per_token_;
-  record.utilisation = peak_flops_ > 0 ? record.flops_per_second / peak_flops_ : 0;
+  record.utilisation = record.flops_per_second / peak_flops_;
   return record;
 }
 

@@ -118,6 +118,7 @@ TEST(LaunchCommand, HasHostsOnlyWhereItsLauncherIsTold) {
 TEST(LaunchCommand, IsLeftAloneWhereItIsNotOurs) {
   EXPECT_EQ(LaunchCommand({"switchyard", "train", "c.yaml"}).with({1, 1}, {}, ""),
             (Words{"switchyard", "train", "c.yaml", "--set", "parallel.expert=1"}));
+  EXPECT_EQ(LaunchCommand({"sh", "-c", "true"}).with({1, 1}, {}, ""), (Words{"sh", "-c", "true"}));
   EXPECT_EQ(LaunchCommand({"mpirun", "-n", "2"}).with({1, 1}, {}, ""), (Words{"mpirun", "-n", "1"}));
   EXPECT_EQ(LaunchCommand({"mpirun", "-n", "2", "switchyard"}).with({1, 1}, {}, ""),
             (Words{"mpirun", "-n", "1", "switchyard"}));

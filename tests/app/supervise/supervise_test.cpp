@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <csignal>
 #include <string>
 
@@ -105,6 +106,16 @@ TEST_F(Supervise, ASignalBetweenTwoAttemptsEndsIt) {
   EXPECT_EQ(running->wait().code, 75);
 }
 
+TEST_F(Supervise, WaitsAsLongAsItSaysBetweenTwoAttempts) {
+  const auto begin = std::chrono::steady_clock::now();
+  const Outcome outcome = workshop_.run({"supervise", "--pause", "1s", "--idle-restarts", "1", "--run",
+                                         "runs/none", "--", "sh", "-c", "echo x >> count; exit 8"});
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::seconds(1));
+  EXPECT_EQ(outcome.code, 8) << outcome.err;
+  EXPECT_EQ(read_file(workshop_ / "count"), "x\nx\n");
+  EXPECT_THAT(outcome.err, HasSubstr("starting it again in 1 s"));
+}
+
 TEST_F(Supervise, EndsWhatAnAttemptLeavesBehind) {
   const Outcome outcome = workshop_.run(supervise({"--run", "runs/none", "--idle-restarts", "0"},
                                                   shell("(sleep 1000 & echo $! > left); exit 8")));
@@ -151,6 +162,19 @@ TEST_F(Supervise, AskedToStopItTellsMpirunWithUsr1AndStartsNothingMore) {
   EXPECT_EQ(outcome.code, 8) << outcome.err;
   EXPECT_EQ(read_file(workshop_ / "got"), "usr1\n");
   EXPECT_THAT(outcome.err, AllOf(HasSubstr("passing TERM on as USR1"), HasSubstr("it was asked to stop")));
+}
+
+TEST_F(Supervise, ASecondSignalReachesMpirunAsItIs) {
+  write_launcher(workshop_ / "mpirun",
+                 "trap 'echo usr1 >> got' USR1\ntrap 'echo term >> got; exit 9' TERM\necho x > started\n"
+                 "while :; do sleep 0.05; done\n");
+  const auto running = workshop_.start(supervise({"--run", "runs/none"}, {"./mpirun", "-n", "2", "other"}));
+  ASSERT_TRUE(running->wait_until([&] { return std::filesystem::exists(workshop_ / "started"); }));
+  running->signal(SIGTERM);
+  ASSERT_TRUE(running->wait_until([&] { return std::filesystem::exists(workshop_ / "got"); }));
+  running->signal(SIGTERM);
+  EXPECT_EQ(running->wait().code, 9);
+  EXPECT_EQ(read_file(workshop_ / "got"), "usr1\nterm\n");
 }
 
 TEST_F(Supervise, TakesTheHostsOfMpirunsOwnList) {

@@ -31,6 +31,7 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 using testing::ThrowsMessage;
 using Words = std::vector<std::string>;
 
@@ -104,12 +105,14 @@ TEST_F(SessionTest, EvaluatesAllOrAPartAndSaysWhereTheLossIsNoNumber) {
 TEST_F(SessionTest, StartsFromTheWeightsOfAnotherRun) {
   ASSERT_EQ(train("first", {}), kExitDone);
   const std::string from = "train.init_from=" + (workshop_ / "runs/first").string();
-  EXPECT_EQ(train("second", {from, "model.moe.aux_loss=0.02", "train.steps=10", "train.recompute=block",
-                             "checkpoint.background=false", "checkpoint.every=4", "guard.parity_every=4"}),
+  EXPECT_EQ(train("second", {from, "model.moe.aux_loss=0.02", "model.init_std=0.5", "train.steps=10",
+                             "train.recompute=block", "checkpoint.background=false", "checkpoint.every=4",
+                             "guard.parity_every=4"}),
             kExitDone);
   EXPECT_THAT(log_.str(),
               AllOf(HasSubstr("weights from " + workshop_.checkpoint("first", 20).string()),
-                    HasSubstr("model.moe.aux_loss is 0.02 and was 0.01 where the weights come from")));
+                    HasSubstr("model.moe.aux_loss is 0.02 and was 0.01 where the weights come from"),
+                    Not(HasSubstr("model.init_std is"))));
   EXPECT_LT(workshop_.steps("second").front()["loss"].get<double>(),
             workshop_.steps("first").front()["loss"].get<double>());
 
