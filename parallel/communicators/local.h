@@ -9,9 +9,10 @@
 namespace switchyard::parallel {
 
 /// Runs body once on each of `ranks` threads and returns when all have returned. When one throws, the others
-/// get PeerError in the collective they are in or enter next, and the first exception is rethrown here. Ranks
-/// that wait for one another in a way that cannot end (another collective, another order, a rank that has
-/// returned) get PeerError naming who waits where. With one rank the body runs on the caller's thread.
+/// get PeerError in the collective they are in or enter next, and the exception is rethrown here: the first
+/// one that is no PeerError, since those tell of a peer's failure, or else the first. Ranks that wait for one
+/// another in a way that cannot end (another collective, another order, a rank that has returned) get
+/// PeerError naming who waits where. With one rank the body runs on the caller's thread.
 void run_local(int ranks, const std::function<void(Communicator&)>& body);
 
 /// The group of one rank, for programs that were not started as several. Its collectives are copies.

@@ -18,6 +18,16 @@ std::string text_of(const std::exception_ptr& failure) {
   }
 }
 
+bool is_peer_error(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const PeerError&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
 }  // namespace
 
 bool LocalWorld::Wait::over() const {
@@ -132,12 +142,13 @@ void LocalWorld::end(int world_rank, std::exception_ptr failure) {
     if (!failed_) look_for_standstill();
     return;
   }
-  if (!first_) first_ = failure;
+  // A rank that only heard of it, from us or through NCCL, may be gone before the one that caused it.
+  if (!cause_of_all_ || (is_peer_error(cause_of_all_) && !is_peer_error(failure))) cause_of_all_ = failure;
   fail(fmt::format("rank {} failed: {}", world_rank, text_of(failure)));
 }
 
 void LocalWorld::rethrow() const {
-  if (first_) std::rethrow_exception(first_);
+  if (cause_of_all_) std::rethrow_exception(cause_of_all_);
 }
 
 }  // namespace switchyard::parallel

@@ -50,6 +50,8 @@ class LocalWorld {
 
   /// A rank's body has returned or thrown.
   void end(int world_rank, std::exception_ptr failure);
+  /// Throws what ended the world, if a rank threw: the first exception that is no PeerError, or else the
+  /// first.
   void rethrow() const;
 
   std::mutex& lock() { return lock_; }
@@ -75,7 +77,7 @@ class LocalWorld {
   std::vector<bool> ended_;
   bool failed_ = false;
   std::string cause_;
-  std::exception_ptr first_;
+  std::exception_ptr cause_of_all_;
 };
 
 struct LocalGroup {

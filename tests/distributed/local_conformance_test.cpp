@@ -115,6 +115,19 @@ TEST(LocalFailure, FirstCauseIsRethrownAndPeersAreTold) {
   }
 }
 
+TEST(LocalFailure, CauseIsRethrownWhereARankThatHeardOfItOtherwiseEndsBefore) {
+  const auto body = [](Communicator& world) {
+    if (world.rank() == 0) throw PeerError("told by another channel");
+    try {
+      world.barrier();
+    } catch (const PeerError&) {  // rank 0 has ended
+      if (world.rank() == 1) throw DataError("the cause");
+      throw;
+    }
+  };
+  for (int turn = 0; turn < 20; ++turn) EXPECT_THROW(run_local(3, body), DataError);
+}
+
 TEST(LocalFailure, WhileAnExchangeIsUnderWay) {
   const auto body = [](Communicator& world) {
     std::vector<std::int64_t> in(3000, 1);
