@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 
 #include "tests/support/workshop.h"
@@ -101,6 +102,67 @@ TEST_P(AskedToStop, AllWriteACheckpointAndLeaveWithSeventyFive) {
   const auto steps = static_cast<int>(workshop_.steps("run").size());
   EXPECT_TRUE(std::filesystem::exists(workshop_.checkpoint("run", steps))) << "no finished step is lost";
 }
+
+// Its ranks do not exist yet ("none"), or are one that cannot be asked ("deaf").
+constexpr const char* kMpirun = R"(#!/usr/bin/env python3
+import signal, subprocess, sys, time
+if "--version" in sys.argv:
+    sys.exit(print("mpirun (Open MPI) 4.1.4"))
+def say(words): print(words, file=sys.stderr, flush=True)
+rank = subprocess.Popen(["sleep", "100"]) if sys.argv[-1] == "deaf" else None
+def end(*_):
+    time.sleep(0.5)
+    if rank: rank.kill()
+    say("mpirun ends")
+    sys.exit(143)
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, end)
+say("mpirun runs")
+while True:
+    signal.pause()
+)";
+
+class LaunchScript : public testing::TestWithParam<int> {
+ protected:
+  /// The launch script, waiting for that mpirun.
+  std::unique_ptr<Process> start(const std::string& ranks) {
+    write_file(folder_ / "mpirun", kMpirun);
+    std::filesystem::permissions(folder_ / "mpirun", std::filesystem::perms::owner_all);
+    const std::string path = folder_.path().string() + ":" + std::getenv("PATH");
+    auto launch = std::make_unique<Process>(
+        std::vector<std::string>{SWITCHYARD_SOURCE_DIR "/scripts/launch", "--", "echo", ranks},
+        Process::Surroundings{folder_.path(), {{"PATH", path}}});
+    EXPECT_TRUE(says(*launch, "mpirun runs"));
+    return launch;
+  }
+  static bool says(Process& launch, const std::string& words) {
+    return launch.wait_until([&] { return occurrences(launch.err_so_far(), words) == 1; });
+  }
+  Folder folder_;
+};
+
+TEST_P(LaunchScript, AskedBeforeThereAreRanksStartsNone) {
+  const auto launch = start("none");
+  launch->signal(GetParam());
+  const Outcome stopped = launch->wait(std::chrono::seconds(20));
+  EXPECT_EQ(stopped.code, 75) << stopped.err;
+  EXPECT_THAT(stopped.err, AllOf(HasSubstr("stopped before there were ranks"), HasSubstr("mpirun ends")));
+}
+
+TEST_P(LaunchScript, AskedTwiceEndsTheRanksAndWaitsForIt) {
+  const auto launch = start("deaf");
+  launch->signal(GetParam());
+  EXPECT_TRUE(says(*launch, "asking the ranks"));
+  launch->signal(GetParam());
+  const Outcome stopped = launch->wait(std::chrono::seconds(20));
+  EXPECT_EQ(stopped.code, 143) << stopped.err;
+  EXPECT_THAT(stopped.err, HasSubstr("mpirun ends"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Signals, LaunchScript, testing::Values(SIGTERM, SIGINT, SIGUSR1),
+                         [](const testing::TestParamInfo<int>& signal) {
+                           return std::string("SIG") + sigabbrev_np(signal.param);
+                         });
 
 std::vector<Asking> askings() {
   std::vector<Asking> all;
