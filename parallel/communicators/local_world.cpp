@@ -143,12 +143,12 @@ void LocalWorld::end(int world_rank, std::exception_ptr failure) {
     return;
   }
   // A rank that only heard of it, from us or through NCCL, may be gone before the one that caused it.
-  if (!cause_of_all_ || (is_peer_error(cause_of_all_) && !is_peer_error(failure))) cause_of_all_ = failure;
+  if (!thrown_ || (is_peer_error(thrown_) && !is_peer_error(failure))) thrown_ = failure;
   fail(fmt::format("rank {} failed: {}", world_rank, text_of(failure)));
 }
 
 void LocalWorld::rethrow() const {
-  if (cause_of_all_) std::rethrow_exception(cause_of_all_);
+  if (thrown_) std::rethrow_exception(thrown_);
 }
 
 }  // namespace switchyard::parallel

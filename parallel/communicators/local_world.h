@@ -77,7 +77,7 @@ class LocalWorld {
   std::vector<bool> ended_;
   bool failed_ = false;
   std::string cause_;
-  std::exception_ptr cause_of_all_;
+  std::exception_ptr thrown_;
 };
 
 struct LocalGroup {

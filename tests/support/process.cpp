@@ -40,6 +40,11 @@ void write_file(const std::filesystem::path& file, const std::string& bytes) {
   if (!out.flush()) throw std::runtime_error("cannot write " + file.string());
 }
 
+void write_script(const std::filesystem::path& file, const std::string& text) {
+  write_file(file, text);
+  std::filesystem::permissions(file, std::filesystem::perms::owner_all);
+}
+
 namespace {
 
 constexpr auto kPause = std::chrono::milliseconds(2);

@@ -29,6 +29,8 @@ class Folder {
 std::string read_file(const std::filesystem::path& file);  ///< empty if there is none
 /// Makes the folders on the way.
 void write_file(const std::filesystem::path& file, const std::string& bytes);
+/// A file that can be run; the text begins with "#!".
+void write_script(const std::filesystem::path& file, const std::string& text);
 
 /// Generous: the machine may be running much else.
 inline constexpr std::chrono::seconds kPatience(240);

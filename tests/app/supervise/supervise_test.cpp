@@ -147,8 +147,7 @@ TEST_F(Supervise, GoesOnWithFewerRanksWhenAHostIsGone) {
 
 /// A script in mpirun's place, for what a supervisor says to one.
 void write_launcher(const std::filesystem::path& file, const std::string& text) {
-  write_file(file, "#!/bin/sh\n" + text);
-  std::filesystem::permissions(file, std::filesystem::perms::owner_all);
+  write_script(file, "#!/bin/sh\n" + text);
 }
 
 TEST_F(Supervise, AskedToStopItTellsMpirunWithUsr1AndStartsNothingMore) {

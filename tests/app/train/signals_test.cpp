@@ -103,7 +103,26 @@ TEST_P(AskedToStop, AllWriteACheckpointAndLeaveWithSeventyFive) {
   EXPECT_TRUE(std::filesystem::exists(workshop_.checkpoint("run", steps))) << "no finished step is lost";
 }
 
-// Its ranks do not exist yet ("none"), or are one that cannot be asked ("deaf").
+std::vector<Asking> askings() {
+  std::vector<Asking> all;
+  for (const auto& [target, name] : {std::pair(Target::launch_script, "launch_script"),
+                                     {Target::mpirun, "mpirun"},
+                                     {Target::guardian_of_rank_0, "guardian_of_rank_0"},
+                                     {Target::rank_0, "rank_0"},
+                                     {Target::rank_1, "rank_1"},
+                                     {Target::every_rank, "every_rank"}})
+    for (const auto& [signal, signal_name] :
+         {std::pair(SIGTERM, "SIGTERM"), {SIGINT, "SIGINT"}, {SIGUSR1, "SIGUSR1"}})
+      all.push_back({signal, signal_name, target, name});
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Signals, AskedToStop, testing::ValuesIn(askings()),
+                         [](const testing::TestParamInfo<Asking>& asking) {
+                           return std::string(asking.param.signal_name) + "_" + asking.param.target_name;
+                         });
+
+// An mpirun whose ranks do not exist yet ("none"), or are one that cannot be asked ("deaf").
 constexpr const char* kMpirun = R"(#!/usr/bin/env python3
 import signal, subprocess, sys, time
 if "--version" in sys.argv:
@@ -126,8 +145,7 @@ class LaunchScript : public testing::TestWithParam<int> {
  protected:
   /// The launch script, waiting for that mpirun.
   std::unique_ptr<Process> start(const std::string& ranks) {
-    write_file(folder_ / "mpirun", kMpirun);
-    std::filesystem::permissions(folder_ / "mpirun", std::filesystem::perms::owner_all);
+    write_script(folder_ / "mpirun", kMpirun);
     const std::string path = folder_.path().string() + ":" + std::getenv("PATH");
     auto launch = std::make_unique<Process>(
         std::vector<std::string>{SWITCHYARD_SOURCE_DIR "/scripts/launch", "--", "echo", ranks},
@@ -162,25 +180,6 @@ TEST_P(LaunchScript, AskedTwiceEndsTheRanksAndWaitsForIt) {
 INSTANTIATE_TEST_SUITE_P(Signals, LaunchScript, testing::Values(SIGTERM, SIGINT, SIGUSR1),
                          [](const testing::TestParamInfo<int>& signal) {
                            return std::string("SIG") + sigabbrev_np(signal.param);
-                         });
-
-std::vector<Asking> askings() {
-  std::vector<Asking> all;
-  for (const auto& [target, name] : {std::pair(Target::launch_script, "launch_script"),
-                                     {Target::mpirun, "mpirun"},
-                                     {Target::guardian_of_rank_0, "guardian_of_rank_0"},
-                                     {Target::rank_0, "rank_0"},
-                                     {Target::rank_1, "rank_1"},
-                                     {Target::every_rank, "every_rank"}})
-    for (const auto& [signal, signal_name] :
-         {std::pair(SIGTERM, "SIGTERM"), {SIGINT, "SIGINT"}, {SIGUSR1, "SIGUSR1"}})
-      all.push_back({signal, signal_name, target, name});
-  return all;
-}
-
-INSTANTIATE_TEST_SUITE_P(Signals, AskedToStop, testing::ValuesIn(askings()),
-                         [](const testing::TestParamInfo<Asking>& asking) {
-                           return std::string(asking.param.signal_name) + "_" + asking.param.target_name;
                          });
 
 }  // namespace
